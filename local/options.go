@@ -1,0 +1,132 @@
+package local
+
+import (
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lashstore/lashstore"
+	"github.com/lashstore/lashstore/cas"
+	"github.com/lashstore/lashstore/metadata"
+)
+
+// Defaults of [Options].
+const (
+	// DefaultTenant is the tenant of a store that serves only one.
+	DefaultTenant = "default"
+	// DefaultMaxOpenSessions bounds the open session databases (design section 4).
+	// Each costs about 0.2 MB and up to five file descriptors.
+	DefaultMaxOpenSessions = 1024
+	// DefaultBusyTimeout is how long a write waits for another process's write
+	// (spec part 01, section 1.1).
+	DefaultBusyTimeout = 15 * time.Second
+)
+
+// Options configure a store. The zero value is what a developer on a laptop wants.
+type Options struct {
+	// Tenant is the tenant whose sessions and blobs the store serves; empty means
+	// [DefaultTenant]. Form: [a-z0-9][a-z0-9-]{1,62}.
+	Tenant string
+	// Driver is where large content goes; nil means the folder "blobs" in the data
+	// directory. The store does not close it.
+	Driver cas.Driver
+	// Profile chooses between latency and space; empty means balanced.
+	Profile lashstore.Profile
+	// Durability says what an acknowledged write survives; empty means full.
+	Durability metadata.Durability
+	// Retention says which revisions are kept; zero means the last 100.
+	Retention lashstore.Retention
+	// UploadTTL is how long an upload that no commit has used is protected; 0 means
+	// [lashstore.DefaultUploadTTL].
+	UploadTTL time.Duration
+	// SourceKeyRetention is how long the source keys of finished batches are
+	// remembered; 0 means [lashstore.DefaultSourceKeyRetention].
+	SourceKeyRetention time.Duration
+	// BusyTimeout is how long a write waits for another process's; 0 means
+	// [DefaultBusyTimeout].
+	BusyTimeout time.Duration
+	// MaxOpenSessions bounds the open session databases; 0 means
+	// [DefaultMaxOpenSessions]. The limit of open files may lower it.
+	MaxOpenSessions int
+	// ReadOnly opens without the right to write: nothing is created or migrated.
+	ReadOnly bool
+	// Processes answers whether a lease's holder is alive; nil means the operating
+	// system's process table.
+	Processes lashstore.ProcessTable
+	// Now is the clock; nil means the system's. It may step back: the store's own
+	// notion of now does not.
+	Now func() time.Time
+	// Rand is the source of tokens, ids and generations; nil means crypto/rand.
+	Rand io.Reader
+	// Logger receives what no caller is told, such as a failed background settle;
+	// nil discards it.
+	Logger *slog.Logger
+	// Metrics, if set, is where the store registers its Prometheus collectors.
+	Metrics prometheus.Registerer
+}
+
+func (o Options) withDefaults() Options {
+	if o.Tenant == "" {
+		o.Tenant = DefaultTenant
+	}
+	if o.Profile == "" {
+		o.Profile = lashstore.ProfileBalanced
+	}
+	if o.Durability == "" {
+		o.Durability = metadata.DurabilityFull
+	}
+	if o.UploadTTL == 0 {
+		o.UploadTTL = lashstore.DefaultUploadTTL
+	}
+	if o.SourceKeyRetention == 0 {
+		o.SourceKeyRetention = lashstore.DefaultSourceKeyRetention
+	}
+	if o.BusyTimeout == 0 {
+		o.BusyTimeout = DefaultBusyTimeout
+	}
+	if o.MaxOpenSessions == 0 {
+		o.MaxOpenSessions = DefaultMaxOpenSessions
+	}
+	if o.Processes == nil {
+		o.Processes = osProcesses{}
+	}
+	if o.Now == nil {
+		o.Now = time.Now //nolint:forbidigo // the one place that reads the system clock
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Validate reports all wrong fields, joined.
+func (o Options) Validate() error {
+	var errs []error
+	if o.Tenant != "" {
+		errs = append(errs, metadata.ValidateTenant(o.Tenant))
+	}
+	errs = append(errs, o.Profile.Validate(), o.Durability.Validate(), o.Retention.Validate())
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"upload_ttl", o.UploadTTL},
+		{"source_key_retention", o.SourceKeyRetention},
+		{"busy_timeout", o.BusyTimeout},
+	} {
+		if d.value < 0 {
+			errs = append(errs, lashstore.Invalid(d.name, d.value, "must not be negative"))
+		}
+	}
+	if o.MaxOpenSessions < 0 {
+		errs = append(errs, lashstore.Invalid("max_open_sessions", o.MaxOpenSessions, "must not be negative"))
+	}
+	return errors.Join(errs...)
+}
