@@ -34,7 +34,7 @@ func (c *CausalRef) Validate() error {
 	if c == nil {
 		return nil
 	}
-	need, ok := causalFields[c.Type]
+	need, ok := causalFields(c.Type)
 	if !ok {
 		return Invalid("caused_by.type", string(c.Type), "is not a known cause")
 	}
@@ -82,12 +82,22 @@ const (
 	causalNode
 )
 
-var causalFields = map[CausalType]causalField{
-	CauseTurn:              causalSession | causalTurn,
-	CauseEffect:            causalSession | causalTurn | causalEffect,
-	CauseToolCall:          causalSession | causalCall,
-	CauseProcess:           causalProcess,
-	CauseProcessEvent:      causalProcess,
-	CauseTriggerOccurrence: causalOccurrence,
-	CauseSessionNode:       causalSession | causalNode,
+// causalFields says which fields a cause of the type has.
+func causalFields(t CausalType) (causalField, bool) {
+	switch t {
+	case CauseTurn:
+		return causalSession | causalTurn, true
+	case CauseEffect:
+		return causalSession | causalTurn | causalEffect, true
+	case CauseToolCall:
+		return causalSession | causalCall, true
+	case CauseProcess, CauseProcessEvent:
+		return causalProcess, true
+	case CauseTriggerOccurrence:
+		return causalOccurrence, true
+	case CauseSessionNode:
+		return causalSession | causalNode, true
+	default:
+		return 0, false
+	}
 }

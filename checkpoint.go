@@ -18,7 +18,7 @@ const (
 // set, and Bytes is set when Hydrated.
 type Component struct {
 	Ref   BlobRef `json:"ref,omitzero"`
-	Bytes []byte  `json:"bytes,omitempty"`
+	Bytes []byte  `json:"bytes,omitzero"`
 	// Hydrated reports, after a load, that Bytes holds the content.
 	Hydrated bool `json:"hydrated,omitempty"`
 	// Revision is a counter of the component's own that the store only keeps, such as

@@ -184,7 +184,7 @@ func (h commitHasher) draft(d BatchDraft) {
 	h.text(string(d.DeliveryPolicy))
 	h.text(string(d.SlotPolicy))
 	h.text(string(d.MergeKey))
-	h.optional(!d.AvailableAt.IsZero(), func() { h.number(uint64(d.AvailableAt.UnixMilli())) }) //nolint:gosec // validated to be after 1970
+	h.optional(!d.AvailableAt.IsZero(), func() { h.number(uint64(d.AvailableAt.UnixMilli())) })
 	h.count(len(d.Payloads))
 	for _, p := range d.Payloads {
 		h.text(string(p.Type))

@@ -94,7 +94,7 @@ type GraphDelta struct {
 }
 
 // Leaf returns a pointer to id, for [GraphDelta.Leaf].
-func Leaf(id NodeID) *NodeID { return &id }
+func Leaf(id NodeID) *NodeID { return new(id) }
 
 // Validate checks everything that can be checked without the stored graph.
 func (d *GraphDelta) Validate() error {

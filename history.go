@@ -49,3 +49,22 @@ func (r Retention) Validate() error {
 	}
 	return nil
 }
+
+// Durability says what an acknowledged write survives.
+type Durability string
+
+// The durabilities. The empty durability means [DurabilityFull].
+const (
+	DurabilityFull   Durability = "full"   // the death of the machine
+	DurabilityNormal Durability = "normal" // the death of the process
+)
+
+// Validate reports an [*InvalidError] for an unknown durability.
+func (d Durability) Validate() error {
+	switch d {
+	case "", DurabilityFull, DurabilityNormal:
+		return nil
+	default:
+		return Invalid("durability", string(d), "is not full or normal")
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"unicode/utf8"
 )
 
 // validateJSON checks one JSON value: well-formed UTF-8 JSON, nothing after it,
@@ -18,6 +19,9 @@ func validateJSON(field string, raw json.RawMessage) error {
 	}
 	if !json.Valid(raw) {
 		return Invalid(field, string(raw), "is not valid JSON")
+	}
+	if !utf8.Valid(raw) { // which json.Valid lets pass within strings
+		return Invalid(field, string(raw), "is not valid UTF-8")
 	}
 	return nil
 }

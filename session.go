@@ -204,15 +204,20 @@ const (
 // Session is a handle on one session. It stays bound to the incarnation it was
 // opened on: once that is deleted, calls fail with [ErrSessionDeleted].
 type Session interface {
-	// ID and Incarnation identify what the handle is bound to.
-	ID() SessionID
-	Incarnation() Incarnation
+	SessionHandle
 	SessionReader
 	Committer
 	Leases
 	Queue
 	Attachments
 	Artifacts
+}
+
+// SessionHandle is what a handle knows of itself.
+type SessionHandle interface {
+	// ID and Incarnation identify what the handle is bound to.
+	ID() SessionID
+	Incarnation() Incarnation
 	// Close lets go of the handle. It is idempotent.
 	Close() error
 }

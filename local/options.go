@@ -37,7 +37,7 @@ type Options struct {
 	// Profile chooses between latency and space; empty means balanced.
 	Profile lashstore.Profile
 	// Durability says what an acknowledged write survives; empty means full.
-	Durability metadata.Durability
+	Durability lashstore.Durability
 	// Retention says which revisions are kept; zero means the last 100.
 	Retention lashstore.Retention
 	// UploadTTL is how long an upload that no commit has used is protected; 0 means
@@ -65,6 +65,9 @@ type Options struct {
 	// Logger receives what no caller is told, such as a failed background settle;
 	// nil discards it.
 	Logger *slog.Logger
+	// Step, if set, is called at each named step of the operations that take several
+	// (the Step constants). It is for tests that kill the process right there.
+	Step func(step string)
 	// Metrics, if set, is where the store registers its Prometheus collectors.
 	Metrics prometheus.Registerer
 }
@@ -77,7 +80,7 @@ func (o Options) withDefaults() Options {
 		o.Profile = lashstore.ProfileBalanced
 	}
 	if o.Durability == "" {
-		o.Durability = metadata.DurabilityFull
+		o.Durability = lashstore.DurabilityFull
 	}
 	if o.UploadTTL == 0 {
 		o.UploadTTL = lashstore.DefaultUploadTTL

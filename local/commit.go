@@ -1,0 +1,277 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/lashstore/lashstore"
+	"github.com/lashstore/lashstore/metadata"
+)
+
+// commitAttempts bounds how often a commit starts again because its reservations
+// were released under it. Each time takes a settlement of the same session in
+// between, so even a second time is rare.
+const commitAttempts = 8
+
+// Commit applies a commit: large content first, then one transaction.
+func (h *session) Commit(ctx context.Context, c lashstore.Commit) (res lashstore.CommitResult, err error) {
+	err = h.write(ctx, "commit", func(ctx context.Context, db *metadata.SessionDB) error {
+		if err := c.Validate(); err != nil {
+			return h.errorf("commit", err)
+		}
+		plan := newCommitPlan(h, &c)
+		res, err = plan.run(ctx, db)
+		if err != nil {
+			return h.errorf("commit", err)
+		}
+		h.touch()
+		return nil
+	})
+	return res, err
+}
+
+// commitPlan is a commit on its way: the same with references in place of bytes,
+// and the content that the references name.
+type commitPlan struct {
+	h      *session
+	commit *lashstore.Commit
+	hash   lashstore.Digest
+	inline map[lashstore.Digest]*metadata.Content
+	large  map[lashstore.Digest]largeContent
+	refs   map[lashstore.Digest]struct{} // named by reference or as attachments
+}
+
+// largeContent is content for the tier whose bytes are at hand.
+type largeContent struct {
+	bytes      []byte
+	descriptor lashstore.Descriptor
+}
+
+// newCommitPlan replaces the bytes in a copy of the commit by references.
+func newCommitPlan(h *session, c *lashstore.Commit) *commitPlan {
+	p := &commitPlan{
+		h:      h,
+		inline: make(map[lashstore.Digest]*metadata.Content),
+		large:  make(map[lashstore.Digest]largeContent),
+		refs:   make(map[lashstore.Digest]struct{}),
+	}
+	clone := *c
+	if c.Checkpoint != nil {
+		cp := *c.Checkpoint
+		cp.Components = make(map[string]lashstore.Component, len(c.Checkpoint.Components))
+		for key, comp := range c.Checkpoint.Components {
+			cp.Components[key] = p.reference(key, comp)
+		}
+		clone.Checkpoint = &cp
+	}
+	clone.Frames = slices.Clone(c.Frames)
+	for i := range clone.Frames {
+		if st := clone.Frames[i].ExecutionState; st != nil {
+			ref := p.reference(lashstore.ComponentExecutionState, *st)
+			clone.Frames[i].ExecutionState = &ref
+		}
+	}
+	for _, id := range c.Attachments {
+		p.refs[id] = struct{}{}
+	}
+	p.commit = &clone
+	if clone.TurnID != "" {
+		p.hash = lashstore.CommitHash(h.key.id, &clone)
+	}
+	return p
+}
+
+func (p *commitPlan) reference(key string, comp lashstore.Component) lashstore.Component {
+	if !comp.IsChange() {
+		p.refs[comp.Ref.Digest] = struct{}{}
+		comp.Bytes, comp.Hydrated = nil, false
+		return comp
+	}
+	d := lashstore.ComponentDescriptor(key, &comp)
+	digest, size := lashstore.DigestOf(comp.Bytes), int64(len(comp.Bytes))
+	if size <= p.h.store.opts.Profile.InlineLimit() {
+		p.inline[digest] = &metadata.Content{Size: size, Bytes: comp.Bytes}
+	} else {
+		p.large[digest] = largeContent{bytes: comp.Bytes, descriptor: d}
+	}
+	return lashstore.Component{Ref: lashstore.BlobRef{Digest: digest, SizeBytes: size}, Revision: comp.Revision, Descriptor: d}
+}
+
+// run commits, starting again when a reservation was lost meanwhile.
+func (p *commitPlan) run(ctx context.Context, db *metadata.SessionDB) (res lashstore.CommitResult, err error) {
+	for range commitAttempts {
+		var in *metadata.CommitInput
+		if in, err = p.prepare(ctx, db); err != nil {
+			return res, err
+		}
+		p.h.store.step(StepStaged)
+		err = p.h.store.flush(ctx, func() error {
+			res, err = db.Commit(ctx, in)
+			return err
+		})
+		if !p.retry(err) {
+			break
+		}
+	}
+	if err == nil {
+		p.h.store.step(StepCommitted)
+	}
+	return res, err
+}
+
+// retry reports whether a commit failed because content that was there when it was
+// prepared had been let go of by the time it was applied.
+func (p *commitPlan) retry(err error) bool {
+	if errors.Is(err, metadata.ErrReservationLost) {
+		return true
+	}
+	var unknown *lashstore.UnknownReferenceError
+	if !errors.As(err, &unknown) {
+		return false
+	}
+	_, atHand := p.large[unknown.Digest]
+	return atHand
+}
+
+// prepare brings the content that the session lacks into the tier.
+func (p *commitPlan) prepare(ctx context.Context, db *metadata.SessionDB) (*metadata.CommitInput, error) {
+	in := &metadata.CommitInput{Commit: p.commit, Hash: p.hash, Fresh: maps.Clone(p.inline)}
+	tier, err := p.h.stageContent(ctx, db, p.large, p.refs)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(in.Fresh, tier)
+	in.Verify = p.h.verifier(tier)
+	return in, nil
+}
+
+// stageContent makes the session a holder of content it lacks: large, which is
+// uploaded, and refs, which uploads protect. Refs that are neither are left out; the
+// commit refuses them.
+func (h *session) stageContent(ctx context.Context, db *metadata.SessionDB, large map[lashstore.Digest]largeContent,
+	refs map[lashstore.Digest]struct{},
+) (map[lashstore.Digest]*metadata.Content, error) {
+	fresh := make(map[lashstore.Digest]*metadata.Content)
+	if len(large)+len(refs) == 0 {
+		return fresh, nil
+	}
+	held, err := db.Holds(ctx, slices.Concat(slices.Collect(maps.Keys(large)), slices.Collect(maps.Keys(refs))))
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(parallelUploads)
+	for d, content := range large {
+		if held[d] {
+			continue
+		}
+		group.Go(func() error {
+			st, err := h.store.stage(groupCtx, h.holder(), bytes.NewReader(content.bytes), content.descriptor, 0)
+			if err != nil {
+				return fmt.Errorf("store %s: %w", d, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			fresh[d] = &st.content
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	for d := range refs {
+		if held[d] || fresh[d] != nil {
+			continue
+		}
+		c, found, err := h.store.adopt(ctx, h.holder(), d)
+		if err != nil {
+			return nil, err
+		}
+		if found {
+			fresh[d] = c
+		}
+	}
+	return fresh, nil
+}
+
+// verifier returns what a transaction calls before it ends: it re-reads the
+// reservations of the content the transaction refers to. Nil if there are none.
+func (h *session) verifier(tier map[lashstore.Digest]*metadata.Content) func(context.Context) error {
+	var objects []metadata.Object
+	for _, c := range tier {
+		objects = append(objects, c.Objects...)
+	}
+	return func(ctx context.Context) error {
+		if len(objects) > 0 {
+			if err := h.store.catalog.Verify(ctx, h.holder(), objects); err != nil {
+				return err
+			}
+		}
+		h.store.step(StepVerified)
+		return nil
+	}
+}
+
+// Load reads a revision and, within the limit, its components' bytes.
+func (h *session) Load(ctx context.Context, opts lashstore.LoadOptions) (snap *lashstore.Snapshot, err error) {
+	err = h.read(ctx, "load", func(ctx context.Context, db *metadata.SessionDB) error {
+		loaded, tier, err := db.Load(ctx, opts)
+		if err != nil {
+			return err
+		}
+		if err := h.hydrate(ctx, loaded, tier); err != nil {
+			return err
+		}
+		snap = loaded
+		return nil
+	})
+	return snap, err
+}
+
+// hydrate reads the bytes of components that are in the tier.
+func (h *session) hydrate(ctx context.Context, snap *lashstore.Snapshot, tier map[string]metadata.Content) error {
+	var mu sync.Mutex
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(parallelUploads)
+	for key, content := range tier {
+		group.Go(func() error {
+			mu.Lock()
+			comp := snap.Checkpoint.Components[key]
+			mu.Unlock()
+			raw, err := h.store.readAll(groupCtx, comp.Ref.Digest, content)
+			if err != nil {
+				return h.errorf("load component "+key, err)
+			}
+			comp.Bytes, comp.Hydrated = raw, true
+			mu.Lock()
+			defer mu.Unlock()
+			snap.Checkpoint.Components[key] = comp
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// OpenContent opens content that the session refers to.
+func (h *session) OpenContent(ctx context.Context, d lashstore.Digest) (r lashstore.BlobReader, err error) {
+	err = h.read(ctx, "open_content", func(ctx context.Context, db *metadata.SessionDB) error {
+		if d.IsZero() {
+			return lashstore.Invalid("digest", "", "must not be empty")
+		}
+		c, err := db.Content(ctx, d)
+		if err != nil {
+			return err
+		}
+		r, err = h.store.open(ctx, d, c)
+		return err
+	})
+	return r, err
+}

@@ -1,0 +1,196 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"syscall"
+
+	"github.com/lashstore/lashstore"
+	"github.com/lashstore/lashstore/cas"
+	"github.com/lashstore/lashstore/cas/filecas"
+	"github.com/lashstore/lashstore/metadata"
+)
+
+// Store is an embedded store: one tenant's sessions and blobs.
+type Store struct {
+	opts    Options
+	dir     string // of the tenant
+	clock   *clock
+	catalog *metadata.Catalog
+	tier    *cas.Store
+	session metadata.SessionOptions
+	cache   *cache
+	metrics *metrics
+	settler *settler
+	// flushes paces writes to sessions: a token per write under way.
+	flushes chan struct{}
+
+	mu     sync.Mutex
+	closed bool           // guarded by mu
+	calls  sync.WaitGroup // calls in flight; grows only while not closed
+	gone   chan struct{}  // closed when the store closes
+}
+
+var _ lashstore.Store = (*Store)(nil)
+
+// parallelFlushes is how many session transactions are made durable at a time.
+// More of them only compete for the disk: see docs/performance.md for the
+// measurement behind it.
+const parallelFlushes = 16
+
+// Open opens the store in the folder dir, making it unless it is to be read only.
+//
+// Errors: [lashstore.ErrInvalid], [lashstore.ErrSchemaVersion],
+// [lashstore.ErrCorruptDatabase], [lashstore.ErrReadOnly], [lashstore.ErrStorage].
+func Open(ctx context.Context, dir string, opts Options) (*Store, error) {
+	if err := opts.Validate(); err != nil {
+		return nil, fmt.Errorf("open store %s: %w", dir, err)
+	}
+	opts = opts.withDefaults()
+	s := &Store{
+		opts:    opts,
+		dir:     filepath.Join(dir, "tenants", opts.Tenant),
+		clock:   &clock{source: opts.Now},
+		flushes: make(chan struct{}, parallelFlushes),
+		gone:    make(chan struct{}),
+	}
+	s.session = metadata.SessionOptions{
+		Durability:         opts.Durability,
+		BusyTimeout:        opts.BusyTimeout,
+		Retention:          opts.Retention,
+		SourceKeyRetention: opts.SourceKeyRetention,
+		Now:                s.clock.now,
+		Rand:               opts.Rand,
+		Processes:          opts.Processes,
+		Liveness:           ProcessLiveness(),
+	}
+	if err := s.assemble(ctx, dir); err != nil {
+		return nil, fmt.Errorf("open store %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+// assemble opens the parts of the store.
+func (s *Store) assemble(ctx context.Context, dir string) (err error) {
+	if s.metrics, err = newMetrics(s.opts.Metrics, s.opts.Now); err != nil {
+		return err
+	}
+	if err := s.openTier(dir); err != nil {
+		return err
+	}
+	s.catalog, err = metadata.OpenCatalog(ctx, filepath.Join(s.dir, "catalog.db"), metadata.CatalogOptions{
+		Durability:  s.opts.Durability,
+		BusyTimeout: s.opts.BusyTimeout,
+		Now:         s.clock.now,
+		Rand:        s.opts.Rand,
+		ReadOnly:    s.opts.ReadOnly,
+	})
+	if err != nil {
+		return err
+	}
+	s.cache = newCache(fitOpenFiles(s.opts.MaxOpenSessions), s.openDatabase)
+	s.settler = newSettler(s)
+	return nil
+}
+
+func (s *Store) openTier(dir string) (err error) {
+	driver := s.opts.Driver
+	if driver == nil {
+		driver, err = filecas.Open(filepath.Join(dir, "blobs"), filecas.Options{
+			NoSync:   s.opts.Durability == lashstore.DurabilityNormal,
+			ReadOnly: s.opts.ReadOnly,
+			Now:      s.opts.Now,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	var tierMetrics *cas.Metrics
+	if s.opts.Metrics != nil {
+		if tierMetrics, err = cas.NewMetrics(s.opts.Metrics); err != nil {
+			return err
+		}
+	}
+	s.tier, err = cas.New(driver, cas.Options{Profile: s.opts.Profile, Prefix: s.opts.Tenant + "/", Metrics: tierMetrics, Now: s.opts.Now})
+	return err
+}
+
+// filesPerSession is how many files an open session may need: database and log for
+// the writer and two readers, and the shared memory of the log.
+const filesPerSession = 7
+
+// fitOpenFiles lowers the number of open sessions so that they use no more than
+// half of the files the process may open.
+func fitOpenFiles(sessions int) int {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return sessions
+	}
+	files := int(min(limit.Cur, 1<<30)) //nolint:gosec // bounded
+	return max(1, min(sessions, files/2/filesPerSession))
+}
+
+// Tier says that what the store acknowledged survives the process.
+func (s *Store) Tier() lashstore.DurabilityTier { return lashstore.TierDurable }
+
+// begin registers a call; end unregisters it.
+func (s *Store) begin() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return fmt.Errorf("store: %w", lashstore.ErrClosed)
+	}
+	s.calls.Add(1)
+	return nil
+}
+
+func (s *Store) end() { s.calls.Done() }
+
+// Close waits for the calls in flight, settles what is pending and closes all
+// files. Closing twice is no error.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	s.mu.Unlock()
+	s.calls.Wait()
+	close(s.gone)
+	err := errors.Join(s.settler.close(), s.cache.close(), s.catalog.Close())
+	if err != nil {
+		return fmt.Errorf("close store: %w", err)
+	}
+	return nil
+}
+
+// observed runs a call of the store itself: counted, and only while it is open.
+func (s *Store) observed(op string, fn func() error) (err error) {
+	if err := s.begin(); err != nil {
+		return err
+	}
+	defer s.end()
+	done := s.metrics.start(op)
+	defer func() { done(err) }()
+	return fn()
+}
+
+func (s *Store) requireWritable(op string) error {
+	if s.opts.ReadOnly {
+		return fmt.Errorf("%s: store opened read-only: %w", op, lashstore.ErrReadOnly)
+	}
+	return nil
+}
+
+// path returns the file of a session.
+func (s *Store) path(id lashstore.SessionID, inc lashstore.Incarnation) string {
+	return filepath.Join(s.dir, metadata.SessionPath(id, inc))
+}
+
+func (s *Store) openDatabase(ctx context.Context, key cacheKey) (*metadata.SessionDB, error) {
+	return metadata.OpenSessionDB(ctx, s.path(key.id, key.incarnation), key.id, key.incarnation, key.readOnly, s.session)
+}

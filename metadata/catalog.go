@@ -1,0 +1,91 @@
+package metadata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/lashstore/lashstore"
+)
+
+// catalogPageSize is SQLite's default: the catalog grows large, and small pages
+// would make its trees deep.
+const catalogPageSize = 4096
+
+// catalogReaders is how many reads of the catalog run beside each other.
+const catalogReaders = 4
+
+// CatalogOptions are the parts a catalog needs; all are required.
+type CatalogOptions struct {
+	Durability  lashstore.Durability
+	BusyTimeout time.Duration
+	Now         func() time.Time
+	Rand        io.Reader
+	ReadOnly    bool
+}
+
+// Catalog is a tenant's catalog: its sessions, blobs and references. It may be used
+// by several goroutines; their writes share transactions.
+type Catalog struct {
+	db    *database
+	opts  CatalogOptions
+	group *group
+}
+
+// OpenCatalog opens the catalog at path, creating it unless it is to be read only.
+func OpenCatalog(ctx context.Context, path string, opts CatalogOptions) (*Catalog, error) {
+	dbOpts := databaseOptions{
+		durability:  opts.Durability,
+		busyTimeout: opts.BusyTimeout,
+		pageSize:    catalogPageSize,
+		readers:     catalogReaders,
+	}
+	mode := modeCreate
+	if opts.ReadOnly {
+		mode = modeRead
+		if _, err := os.Stat(path); err != nil {
+			return nil, translate("open", path, err)
+		}
+	} else if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, translate("create the folder of", path, err)
+	}
+	db, err := openDatabase(ctx, path, mode, dbOpts)
+	if err != nil {
+		return nil, fmt.Errorf("open the catalog: %w", err)
+	}
+	if opts.ReadOnly {
+		err = catalogSchema().requireCurrent(ctx, db)
+	} else {
+		err = catalogSchema().migrate(ctx, db)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the catalog: %w", err), db.close())
+	}
+	return &Catalog{db: db, opts: opts, group: newGroup(db)}, nil
+}
+
+// Close waits for the calls in flight. Later calls fail with [lashstore.ErrClosed].
+func (k *Catalog) Close() error {
+	k.group.close()
+	return k.db.close()
+}
+
+// write runs fn in a transaction that it may share with other writes; if fn fails,
+// only its own changes are undone.
+func (k *Catalog) write(ctx context.Context, op string, fn func(context.Context, *conn) error) error {
+	if err := k.group.run(ctx, fn); err != nil {
+		return fmt.Errorf("catalog: %s: %w", op, translateUnlessOurs(op, k.db.path, err))
+	}
+	return nil
+}
+
+func (k *Catalog) read(ctx context.Context, op string, fn func(context.Context, *conn) error) error {
+	if err := k.db.read(ctx, op, fn); err != nil {
+		return fmt.Errorf("catalog: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,325 @@
+package metadata
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	"github.com/lashstore/lashstore"
+)
+
+// Kinds of holder.
+const (
+	holderSession = 1
+	holderUpload  = 2
+)
+
+// Holder is who refers to blobs: a session, by incarnation, or an upload, by a
+// random key.
+type Holder struct {
+	kind      int64
+	key       string
+	expiresAt time.Time
+}
+
+// SessionHolder is the holder of a session's references.
+func SessionHolder(inc lashstore.Incarnation) Holder {
+	return Holder{kind: holderSession, key: string(inc)}
+}
+
+// NewUploadHolder makes a holder for an upload that protects what it reserves
+// until expiresAt.
+func NewUploadHolder(rand io.Reader, expiresAt time.Time) (Holder, error) {
+	key, err := randomHex(rand)
+	return Holder{kind: holderUpload, key: key, expiresAt: expiresAt}, err
+}
+
+// Reservation is a blob that a holder refers to.
+type Reservation struct {
+	Object
+	// Present reports that the object is in the tier; otherwise it is to be uploaded.
+	Present bool
+}
+
+// holderID returns the row of a holder, making it if asked to.
+func (k *Catalog) holderID(ctx context.Context, c *conn, h Holder, create bool) (id int64, err error) {
+	found, err := c.one(ctx, `SELECT holder FROM holder WHERE kind=? AND key=?`, []any{h.kind, h.key}, &id)
+	if err != nil || found {
+		return id, err
+	}
+	if h.kind == holderSession {
+		// A session that is being deleted must not gain references: the deletion has
+		// removed its edges, or is about to.
+		live, err := c.one(ctx, `SELECT 1 FROM session WHERE incarnation=? AND state IN (?, ?)`,
+			[]any{h.key, int64(sessionCreating), int64(sessionLive)}, new(int64))
+		if err != nil {
+			return 0, err
+		}
+		if !live {
+			return 0, fmt.Errorf("incarnation %s: %w", h.key, lashstore.ErrSessionDeleted)
+		}
+	}
+	if !create {
+		return 0, nil
+	}
+	var expires any
+	if !h.expiresAt.IsZero() {
+		expires = toMS(h.expiresAt)
+	}
+	return c.insert(ctx, `INSERT INTO holder (kind, key, expires_at_ms) VALUES (?, ?, ?)`, h.kind, h.key, expires)
+}
+
+// Reserve adds an edge from the holder to each digest, before anything is uploaded
+// or committed. A digest without a row gets one, with a new generation; a condemned
+// one lives again. The result is in the order of the digests.
+func (k *Catalog) Reserve(ctx context.Context, h Holder, digests []lashstore.Digest) (out []Reservation, err error) {
+	err = k.write(ctx, "reserve blobs", func(ctx context.Context, c *conn) error {
+		out = make([]Reservation, 0, len(digests))
+		holder, err := k.holderID(ctx, c, h, true)
+		if err != nil {
+			return err
+		}
+		for _, d := range digests {
+			r, err := k.reserve(ctx, c, holder, d)
+			if err != nil {
+				return err
+			}
+			out = append(out, r)
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (k *Catalog) reserve(ctx context.Context, c *conn, holder int64, d lashstore.Digest) (Reservation, error) {
+	r := Reservation{Object: Object{Digest: d}}
+	fresh, err := newGeneration(k.opts.Rand)
+	if err != nil {
+		return r, err
+	}
+	var generation int64
+	_, err = c.one(ctx, `INSERT INTO blob (digest, generation, present, raw_size, stored_size) VALUES (?, ?, 0, 0, 0)
+		ON CONFLICT(digest) DO UPDATE SET condemned_at_ms=NULL RETURNING generation, present`,
+		[]any{d.Bytes(), fresh}, &generation, &r.Present)
+	if err != nil {
+		return r, err
+	}
+	if r.Generation, err = unsigned[uint64](generation); err != nil || r.Generation == 0 {
+		return r, corrupt("", "blob", d, fmt.Errorf("generation %d", generation))
+	}
+	return r, c.exec(ctx, `INSERT OR IGNORE INTO edge (digest, holder) VALUES (?, ?)`, d.Bytes(), holder)
+}
+
+// newGeneration draws a generation: 63 random bits, not all zero.
+func newGeneration(rand io.Reader) (int64, error) {
+	var b [8]byte
+	for {
+		if _, err := io.ReadFull(rand, b[:]); err != nil {
+			return 0, fmt.Errorf("draw a generation: %w", err)
+		}
+		if n := binary.BigEndian.Uint64(b[:]) & math.MaxInt64; n != 0 {
+			return int64(n), nil //nolint:gosec // masked to 63 bits
+		}
+	}
+}
+
+// Uploaded is an object that has been stored.
+type Uploaded struct {
+	Object
+	RawBytes    int64
+	StoredBytes int64
+}
+
+// MarkPresent records that objects are in the tier. An object whose row has another
+// generation by now is left alone: the commit will find its reservation gone.
+func (k *Catalog) MarkPresent(ctx context.Context, objects []Uploaded) error {
+	if len(objects) == 0 {
+		return nil
+	}
+	return k.write(ctx, "mark blobs present", func(ctx context.Context, c *conn) error {
+		for _, o := range objects {
+			err := c.exec(ctx, `UPDATE blob SET present=1, raw_size=?, stored_size=? WHERE digest=? AND generation=?`,
+				o.RawBytes, o.StoredBytes, o.Digest.Bytes(), counter(o.Generation))
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Verify returns [ErrReservationLost] unless the holder still has an edge to every
+// object and the object is present under its generation. A session's commit calls
+// it under the session's write lock, which keeps its edges from being released.
+func (k *Catalog) Verify(ctx context.Context, h Holder, objects []Object) error {
+	return k.read(ctx, "verify a reservation", func(ctx context.Context, c *conn) error {
+		holder, err := k.holderID(ctx, c, h, false)
+		if err != nil {
+			return err
+		}
+		for _, o := range objects {
+			found, err := c.one(ctx, `SELECT 1 FROM blob JOIN edge USING (digest)
+				WHERE digest=? AND generation=? AND present=1 AND holder=?`,
+				[]any{o.Digest.Bytes(), counter(o.Generation), holder}, new(int64))
+			if err != nil {
+				return err
+			}
+			if !found {
+				return fmt.Errorf("%s: %w", o.Digest, ErrReservationLost)
+			}
+		}
+		return nil
+	})
+}
+
+// Release removes the edges from the holder to the digests. For a session it is
+// called under the session's write lock only.
+func (k *Catalog) Release(ctx context.Context, h Holder, digests []lashstore.Digest) error {
+	return k.write(ctx, "release blobs", func(ctx context.Context, c *conn) error {
+		var holder int64
+		found, err := c.one(ctx, `SELECT holder FROM holder WHERE kind=? AND key=?`, []any{h.kind, h.key}, &holder)
+		if err != nil || !found {
+			return err
+		}
+		for _, d := range digests {
+			if err := c.exec(ctx, `DELETE FROM edge WHERE digest=? AND holder=?`, d.Bytes(), holder); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// releaseSlice bounds how many edges one transaction removes.
+const releaseSlice = 1000
+
+// ReleaseAll removes all edges of a holder, a slice at a time, and then the holder.
+func (k *Catalog) ReleaseAll(ctx context.Context, h Holder) error {
+	for more := true; more; {
+		err := k.write(ctx, "release a holder", func(ctx context.Context, c *conn) error {
+			var holder int64
+			found, err := c.one(ctx, `SELECT holder FROM holder WHERE kind=? AND key=?`, []any{h.kind, h.key}, &holder)
+			if err != nil || !found {
+				more = false
+				return err
+			}
+			n, err := c.execCount(ctx, `DELETE FROM edge WHERE (digest, holder) IN
+				(SELECT digest, holder FROM edge WHERE holder=? LIMIT ?)`, holder, int64(releaseSlice))
+			if err != nil || n == releaseSlice {
+				return err
+			}
+			more = false
+			if err := c.exec(ctx, `DELETE FROM upload WHERE holder=?`, holder); err != nil {
+				return err
+			}
+			return c.exec(ctx, `DELETE FROM holder WHERE holder=?`, holder)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// BlobRow is what the catalog knows of a blob.
+type BlobRow struct {
+	Object
+	Present     bool
+	RawBytes    int64
+	StoredBytes int64
+	Holders     int
+}
+
+// Blob returns the row of a digest; found is false if there is none.
+func (k *Catalog) Blob(ctx context.Context, d lashstore.Digest) (row BlobRow, found bool, err error) {
+	row.Digest = d
+	err = k.read(ctx, "find a blob", func(ctx context.Context, c *conn) error {
+		var generation int64
+		found, err = c.one(ctx, `SELECT generation, present, raw_size, stored_size, (SELECT count(*) FROM edge WHERE edge.digest=blob.digest)
+			FROM blob WHERE digest=?`, []any{d.Bytes()}, &generation, &row.Present, &row.RawBytes, &row.StoredBytes, &row.Holders)
+		if err != nil || !found {
+			return err
+		}
+		row.Generation, err = unsigned[uint64](generation)
+		return err
+	})
+	return row, found, err
+}
+
+// Upload is content that an upload protects.
+type Upload struct {
+	Digest     lashstore.Digest
+	Size       int64
+	Manifest   []byte
+	UploadedAt time.Time
+	ExpiresAt  time.Time
+	Objects    []Object
+}
+
+// FinishUpload records an upload under its digest. An earlier upload of the same
+// content is released.
+func (k *Catalog) FinishUpload(ctx context.Context, h Holder, u Upload) error {
+	return k.write(ctx, "finish an upload", func(ctx context.Context, c *conn) error {
+		holder, err := k.holderID(ctx, c, h, true)
+		if err != nil {
+			return err
+		}
+		var before int64
+		replaced, err := c.one(ctx, `SELECT holder FROM upload WHERE digest=?`, []any{u.Digest.Bytes()}, &before)
+		if err != nil {
+			return err
+		}
+		err = c.exec(ctx, `INSERT OR REPLACE INTO upload (digest, holder, size, manifest, uploaded_at_ms, expires_at_ms) VALUES (?, ?, ?, ?, ?, ?)`,
+			u.Digest.Bytes(), holder, u.Size, u.Manifest, toMS(u.UploadedAt), toMS(u.ExpiresAt))
+		if err != nil || !replaced || before == holder {
+			return err
+		}
+		if err := c.exec(ctx, `DELETE FROM edge WHERE holder=?`, before); err != nil {
+			return err
+		}
+		return c.exec(ctx, `DELETE FROM holder WHERE holder=?`, before)
+	})
+}
+
+// Upload returns the upload that protects a digest and has not expired.
+func (k *Catalog) Upload(ctx context.Context, d lashstore.Digest) (u Upload, found bool, err error) {
+	err = k.read(ctx, "find an upload", func(ctx context.Context, c *conn) error {
+		u, found, err = k.upload(ctx, c, d)
+		return err
+	})
+	return u, found, err
+}
+
+func (k *Catalog) upload(ctx context.Context, c *conn, d lashstore.Digest) (u Upload, found bool, err error) {
+	var holder, uploaded, expires int64
+	u.Digest = d
+	found, err = c.one(ctx, `SELECT holder, size, manifest, uploaded_at_ms, expires_at_ms FROM upload WHERE digest=? AND expires_at_ms>?`,
+		[]any{d.Bytes(), toMS(k.opts.Now())}, &holder, &u.Size, &u.Manifest, &uploaded, &expires)
+	if err != nil || !found {
+		return u, false, err
+	}
+	u.UploadedAt, u.ExpiresAt = fromMS(uploaded), fromMS(expires)
+	err = c.each(ctx, `SELECT digest, generation FROM edge JOIN blob USING (digest) WHERE holder=?`, []any{holder}, func(scan func(...any) error) error {
+		var (
+			raw        []byte
+			generation sql.NullInt64
+			o          Object
+		)
+		if err := scan(&raw, &generation); err != nil {
+			return err
+		}
+		if o.Digest, err = lashstore.DigestFromBytes(raw); err != nil {
+			return corrupt("", "edge", fmt.Sprintf("%x", raw), err)
+		}
+		if o.Generation, err = unsigned[uint64](generation.Int64); err != nil {
+			return corrupt("", "blob", o.Digest, err)
+		}
+		u.Objects = append(u.Objects, o)
+		return nil
+	})
+	return u, err == nil, err
+}

@@ -1,0 +1,319 @@
+package metadata
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"time"
+
+	"modernc.org/sqlite" // also registers the driver
+
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/lashstore/lashstore"
+)
+
+const driverName = "sqlite"
+
+// openMode says how a connection may touch the file.
+type openMode string
+
+const (
+	modeRead      openMode = "ro"
+	modeWrite     openMode = "rw"
+	modeCreate    openMode = "rwc"
+	modeImmutable openMode = "immutable" // read a file that nobody can be writing
+)
+
+// databaseOptions are what all connections of a database share.
+type databaseOptions struct {
+	durability  lashstore.Durability
+	busyTimeout time.Duration
+	pageSize    int
+	readers     int
+}
+
+// database is one SQLite file: a writer connection, opened first, and a few
+// readers, opened when needed. In write-ahead mode readers see a snapshot and wait
+// for nobody.
+type database struct {
+	path    string
+	opts    databaseOptions
+	mode    openMode
+	writer  chan *conn    // holds the writer while it is free; nil in read-only mode
+	readers chan *conn    // idle readers
+	slots   chan struct{} // a token per reader in use
+	closed  chan struct{}
+}
+
+// busySlice is how long SQLite itself waits for a lock before the wait looks at the
+// context again.
+const busySlice = 100 * time.Millisecond
+
+func openDatabase(ctx context.Context, path string, mode openMode, opts databaseOptions) (*database, error) {
+	d := &database{
+		path:    path,
+		opts:    opts,
+		mode:    mode,
+		readers: make(chan *conn, max(opts.readers, 1)),
+		slots:   make(chan struct{}, max(opts.readers, 1)),
+		closed:  make(chan struct{}),
+	}
+	if mode == modeRead || mode == modeImmutable {
+		c, err := d.openReader(ctx)
+		if err != nil {
+			return nil, err
+		}
+		d.readers <- c
+		return d, nil
+	}
+	c, err := d.connect(ctx, mode)
+	if err != nil {
+		return nil, err
+	}
+	d.writer = make(chan *conn, 1)
+	d.writer <- c
+	return d, nil
+}
+
+// openReader opens a read-only connection. In a directory that cannot be written,
+// SQLite cannot make the shared memory file of the write-ahead log; then a file
+// without a log is read as immutable, since nobody can be writing it either.
+func (d *database) openReader(ctx context.Context) (*conn, error) {
+	if d.mode == modeImmutable {
+		return d.connect(ctx, modeImmutable)
+	}
+	c, err := d.connect(ctx, modeRead)
+	if err == nil || primaryCode(err) != sqlite3.SQLITE_CANTOPEN && !errors.Is(err, lashstore.ErrReadOnly) {
+		return c, err
+	}
+	if info, statErr := os.Stat(d.path + "-wal"); statErr == nil && info.Size() > 0 {
+		return nil, fmt.Errorf("the write-ahead log cannot be replayed here: %w", err)
+	}
+	if _, statErr := os.Stat(d.path); statErr != nil {
+		return nil, err
+	}
+	return d.connect(ctx, modeImmutable)
+}
+
+func (d *database) connect(ctx context.Context, mode openMode) (*conn, error) {
+	dsn := url.URL{Scheme: "file", Path: d.path}
+	if mode == modeImmutable {
+		dsn.RawQuery = "mode=ro&immutable=1"
+	} else {
+		dsn.RawQuery = "mode=" + string(mode)
+	}
+	pool, err := sql.Open(driverName, dsn.String())
+	if err != nil {
+		return nil, translate("open", d.path, err)
+	}
+	pool.SetMaxOpenConns(1)
+	sc, err := pool.Conn(ctx)
+	if err != nil {
+		return nil, errors.Join(translate("open", d.path, err), pool.Close())
+	}
+	c := &conn{path: d.path, pool: pool, sql: sc, prepared: make(map[string]*sql.Stmt)}
+	if err := d.configure(ctx, c, mode); err != nil {
+		return nil, errors.Join(err, c.close())
+	}
+	return c, nil
+}
+
+// configure sets the pragmas of a connection.
+func (d *database) configure(ctx context.Context, c *conn, mode openMode) error {
+	sync := "FULL" // flush the log at every commit
+	if d.opts.durability == lashstore.DurabilityNormal {
+		sync = "NORMAL" // flush it at checkpoints only
+	}
+	pragmas := []string{
+		fmt.Sprintf("busy_timeout=%d", busySlice.Milliseconds()),
+		"cache_size=-2000",   // spec 1.1: 2000 KiB; an upper bound, filled on demand
+		"temp_store=MEMORY",  // sorting never touches the disk
+		"trusted_schema=OFF", // a hostile file must not run functions
+		"cell_size_check=ON", // find damaged pages when they are read, not later
+	}
+	switch mode {
+	case modeRead, modeImmutable:
+		pragmas = append(pragmas, "query_only=ON", "cache_size=-500")
+	case modeCreate:
+		pragmas = append(pragmas, fmt.Sprintf("page_size=%d", d.opts.pageSize))
+	case modeWrite:
+	}
+	for _, p := range pragmas {
+		if _, err := c.sql.ExecContext(ctx, "PRAGMA "+p); err != nil {
+			return translate("configure", d.path, err)
+		}
+	}
+	if mode == modeRead || mode == modeImmutable {
+		// The first read of the file tells whether it can be opened at all.
+		return translate("open", d.path, c.sql.QueryRowContext(ctx, "PRAGMA schema_version").Scan(new(int64)))
+	}
+	if err := d.retryBusy(ctx, func() error { return c.walMode(ctx) }); err != nil {
+		return translate("switch to write-ahead logging", d.path, err)
+	}
+	if _, err := c.sql.ExecContext(ctx, "PRAGMA synchronous="+sync); err != nil {
+		return translate("configure", d.path, err)
+	}
+	return nil
+}
+
+// retryBusy repeats what found the database locked, until the busy timeout or the
+// end of ctx. SQLite has waited a slice each time already.
+func (d *database) retryBusy(ctx context.Context, try func() error) error {
+	limit := max(1, int(d.opts.busyTimeout/busySlice))
+	for attempt := 1; ; attempt++ {
+		err := try()
+		code := primaryCode(err)
+		if err == nil || code != sqlite3.SQLITE_BUSY && code != sqlite3.SQLITE_LOCKED {
+			return err
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("wait for another writer: %w", ctx.Err())
+		}
+		if attempt >= limit {
+			return err
+		}
+		// SQLite does not wait when waiting could not help (a stale snapshot, or the
+		// switch of the log mode), so this loop must not spin.
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Duration(min(attempt, 50)) * time.Millisecond):
+		}
+	}
+}
+
+// write runs fn in a write transaction: the write lock is taken before fn's first
+// read. The context ends the waiting, and ends the transaction if it is done by the
+// time fn is; statements themselves are not interrupted halfway.
+func (d *database) write(ctx context.Context, op string, fn func(context.Context, *conn) error) error {
+	if d.writer == nil {
+		return &lashstore.StorageError{Op: op, Path: d.path, Kind: lashstore.ErrReadOnly, Err: errors.New("opened read-only")}
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	var c *conn
+	select {
+	case c = <-d.writer:
+	case <-d.closed:
+		return fmt.Errorf("%s %s: %w", op, d.path, lashstore.ErrClosed)
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %w", op, ctx.Err())
+	}
+	defer func() { d.writer <- c }()
+	inner := context.WithoutCancel(ctx)
+	if err := d.retryBusy(ctx, func() error { return c.exec(inner, "BEGIN IMMEDIATE") }); err != nil {
+		return translate(op, d.path, err)
+	}
+	err := fn(inner, c)
+	if err == nil {
+		if err = ctx.Err(); err == nil {
+			err = c.exec(inner, "COMMIT")
+		}
+	}
+	if err != nil {
+		return errors.Join(translateUnlessOurs(op, d.path, err), c.rollback(inner))
+	}
+	return nil
+}
+
+// read runs fn in a read transaction, so that all it reads is of one snapshot.
+func (d *database) read(ctx context.Context, op string, fn func(context.Context, *conn) error) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	select {
+	case d.slots <- struct{}{}:
+	case <-d.closed:
+		return fmt.Errorf("%s %s: %w", op, d.path, lashstore.ErrClosed)
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %w", op, ctx.Err())
+	}
+	defer func() { <-d.slots }()
+	var c *conn
+	select {
+	case c = <-d.readers:
+	default:
+		var err error
+		if c, err = d.openReader(ctx); err != nil {
+			return translateUnlessOurs(op, d.path, err)
+		}
+	}
+	defer func() { d.readers <- c }()
+	inner := context.WithoutCancel(ctx)
+	if err := d.retryBusy(ctx, func() error { return c.exec(inner, "BEGIN") }); err != nil {
+		return translate(op, d.path, err)
+	}
+	err := fn(inner, c)
+	if err == nil {
+		err = ctx.Err()
+	}
+	return errors.Join(translateUnlessOurs(op, d.path, err), c.rollback(inner))
+}
+
+// compact rewrites the file without its free pages and returns by how much it
+// shrank. Another process at work on the file is no failure: then it stays as it is.
+func (d *database) compact(ctx context.Context) (returned int64, err error) {
+	var c *conn
+	select {
+	case c = <-d.writer:
+	case <-d.closed:
+		return 0, fmt.Errorf("compact %s: %w", d.path, lashstore.ErrClosed)
+	case <-ctx.Done():
+		return 0, fmt.Errorf("compact %s: %w", d.path, ctx.Err())
+	}
+	defer func() { d.writer <- c }()
+	before, err := os.Stat(d.path)
+	if err != nil {
+		return 0, translate("compact", d.path, err)
+	}
+	inner := context.WithoutCancel(ctx)
+	for _, step := range []string{"VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"} {
+		if _, err := c.sql.ExecContext(inner, step); err != nil {
+			err = translate("compact", d.path, err)
+			if errors.Is(err, lashstore.ErrBusy) {
+				return 0, nil
+			}
+			return 0, err
+		}
+	}
+	after, err := os.Stat(d.path)
+	if err != nil {
+		return 0, translate("compact", d.path, err)
+	}
+	return before.Size() - after.Size(), nil
+}
+
+// close waits for the calls in flight and closes all connections. The last
+// connection to a database writes the log back and removes it.
+func (d *database) close() error {
+	close(d.closed)
+	var errs []error
+	for range cap(d.slots) { // wait for every reader in use
+		d.slots <- struct{}{}
+	}
+	for drained := false; !drained; {
+		select {
+		case c := <-d.readers:
+			errs = append(errs, c.close())
+		default:
+			drained = true
+		}
+	}
+	if d.writer != nil {
+		errs = append(errs, (<-d.writer).close())
+	}
+	return errors.Join(errs...)
+}
+
+// translateUnlessOurs translates driver errors and leaves the contract's alone.
+func translateUnlessOurs(op, path string, err error) error {
+	var se *sqlite.Error
+	if errors.As(err, &se) {
+		return translate(op, path, err)
+	}
+	return err
+}

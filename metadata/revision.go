@@ -1,0 +1,293 @@
+package metadata
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lashstore/lashstore"
+)
+
+// revisionRow is a row of the revision table.
+type revisionRow struct {
+	revision    lashstore.Revision
+	committedAt time.Time
+	leafSeq     sql.NullInt64
+	nodeCount   int64 // visible nodes; a tombstone lowers that of the head
+	frameID     lashstore.FrameID
+	turnID      lashstore.TurnID
+	turnState   *string // nil: the revision has no checkpoint
+	components  int64
+}
+
+func (r *revisionRow) columns() []any {
+	return []any{
+		counter(r.revision), toMS(r.committedAt), nullInt(r.leafSeq), r.nodeCount,
+		string(r.frameID), string(r.turnID), nullPtr(r.turnState), r.components,
+	}
+}
+
+const revisionSelect = `SELECT revision, committed_at_ms, leaf_seq, node_count, frame_id, turn_id, turn_state, component_count, sum FROM revision`
+
+func (s *SessionDB) scanRevision(scan func(...any) error) (*revisionRow, error) {
+	var (
+		r            revisionRow
+		rev, at, sum int64
+		frame, turn  string
+		state        sql.NullString
+	)
+	if err := scan(&rev, &at, &r.leafSeq, &r.nodeCount, &frame, &turn, &state, &r.components, &sum); err != nil {
+		return nil, err
+	}
+	var err error
+	if r.revision, err = unsigned[lashstore.Revision](rev); err != nil {
+		return nil, corrupt(s.id, "revision", rev, err)
+	}
+	r.committedAt, r.frameID, r.turnID = fromMS(at), lashstore.FrameID(frame), lashstore.TurnID(turn)
+	if state.Valid {
+		r.turnState = &state.String
+	}
+	if sum != rowSum(r.columns()...) {
+		return nil, corrupt(s.id, "revision", rev, errSum)
+	}
+	return &r, nil
+}
+
+func (s *SessionDB) oneRevision(ctx context.Context, c *conn, clause string, args ...any) (row *revisionRow, err error) {
+	err = c.each(ctx, revisionSelect+clause, args, func(scan func(...any) error) error {
+		row, err = s.scanRevision(scan)
+		return err
+	})
+	return row, err
+}
+
+// headRow returns the newest revision, or nil with nothing committed.
+func (s *SessionDB) headRow(ctx context.Context, c *conn) (*revisionRow, error) {
+	return s.oneRevision(ctx, c, ` ORDER BY revision DESC LIMIT 1`)
+}
+
+func (s *SessionDB) writeRevision(ctx context.Context, c *conn, r *revisionRow) error {
+	cols := r.columns()
+	return c.exec(ctx, `INSERT OR REPLACE INTO revision
+		(revision, committed_at_ms, leaf_seq, node_count, frame_id, turn_id, turn_state, component_count, sum)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, append(cols, rowSum(cols...))...)
+}
+
+// revisionAt returns a kept revision; 0 means the head, which may be nil.
+func (s *SessionDB) revisionAt(ctx context.Context, c *conn, rev lashstore.Revision) (row *revisionRow, isHead bool, err error) {
+	head, err := s.headRow(ctx, c)
+	if err != nil || rev == 0 || head != nil && head.revision == rev {
+		return head, true, err
+	}
+	if row, err = s.oneRevision(ctx, c, ` WHERE revision=?`, counter(rev)); err != nil || row != nil {
+		return row, false, err
+	}
+	missing := &lashstore.RevisionNotFoundError{Session: s.id, Revision: rev}
+	if head != nil {
+		var oldest int64
+		if _, err := c.one(ctx, `SELECT min(revision) FROM revision`, nil, &oldest); err != nil {
+			return nil, false, err
+		}
+		missing.Newest = head.revision
+		if missing.Oldest, err = unsigned[lashstore.Revision](oldest); err != nil {
+			return nil, false, corrupt(s.id, "revision", oldest, err)
+		}
+	}
+	return nil, false, missing
+}
+
+// readConfig returns the configuration of a revision and its stored form.
+func (s *SessionDB) readConfig(ctx context.Context, c *conn, rev lashstore.Revision) (cfg lashstore.SessionConfig, body string, err error) {
+	var added, sum int64
+	found, err := c.one(ctx, `SELECT added_rev, body, sum FROM config WHERE added_rev<=? ORDER BY added_rev DESC LIMIT 1`,
+		[]any{counter(rev)}, &added, &body, &sum)
+	switch {
+	case err != nil:
+		return cfg, "", err
+	case !found:
+		return cfg, "", corrupt(s.id, "config", rev, errMissing)
+	case sum != rowSum(added, body):
+		return cfg, "", corrupt(s.id, "config", added, errSum)
+	}
+	if err := lashstore.DecodeStrict([]byte(body), &cfg); err != nil {
+		return cfg, "", corrupt(s.id, "config", added, err)
+	}
+	return cfg, body, nil
+}
+
+// writeConfig stores the configuration if it changed.
+func (s *SessionDB) writeConfig(ctx context.Context, c *conn, rev lashstore.Revision, cfg *lashstore.SessionConfig, first bool) error {
+	if cfg == nil {
+		if first {
+			return lashstore.Invalid("config", "", "is needed by the first commit")
+		}
+		return nil
+	}
+	body, err := encode("configuration", cfg)
+	if err != nil {
+		return err
+	}
+	if !first {
+		if _, old, err := s.readConfig(ctx, c, rev); err != nil || old == body {
+			return err
+		}
+	}
+	return c.exec(ctx, `INSERT INTO config (added_rev, body, sum) VALUES (?, ?, ?)`, counter(rev), body, rowSum(counter(rev), body))
+}
+
+// head builds the contract's record of a revision.
+func (s *SessionDB) head(ctx context.Context, c *conn, r *revisionRow) (h lashstore.Head, err error) {
+	h.SessionID = s.id
+	if r == nil {
+		return h, nil
+	}
+	h.Revision, h.CommittedAt, h.CurrentFrameID, h.NodeCount = r.revision, r.committedAt, r.frameID, r.nodeCount
+	if h.Config, _, err = s.readConfig(ctx, c, r.revision); err != nil {
+		return h, err
+	}
+	h.LeafNodeID, err = s.visibleFrom(ctx, c, r.leafSeq)
+	return h, err
+}
+
+// Head returns the newest revision without graph and components.
+func (s *SessionDB) Head(ctx context.Context) (h lashstore.Head, err error) {
+	err = s.read(ctx, "read the head", func(ctx context.Context, c *conn) error {
+		r, err := s.headRow(ctx, c)
+		if err != nil {
+			return err
+		}
+		h, err = s.head(ctx, c, r)
+		return err
+	})
+	return h, err
+}
+
+// Revisions lists kept revisions, newest first.
+func (s *SessionDB) Revisions(ctx context.Context, list lashstore.ListRevisions) (infos []lashstore.RevisionInfo, err error) {
+	if err := list.Validate(); err != nil {
+		return nil, err
+	}
+	before := counter(list.Before)
+	if before == 0 {
+		before = lashstore.MaxCounter
+	}
+	err = s.read(ctx, "list revisions", func(ctx context.Context, c *conn) error {
+		var rows []*revisionRow
+		err := c.each(ctx, revisionSelect+` WHERE revision<? ORDER BY revision DESC LIMIT ?`, []any{before, limitOf(list.Limit)},
+			func(scan func(...any) error) error {
+				r, err := s.scanRevision(scan)
+				rows = append(rows, r)
+				return err
+			})
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			info, err := s.revisionInfo(ctx, c, r)
+			if err != nil {
+				return err
+			}
+			infos = append(infos, info)
+		}
+		return nil
+	})
+	return infos, err
+}
+
+func (s *SessionDB) revisionInfo(ctx context.Context, c *conn, r *revisionRow) (lashstore.RevisionInfo, error) {
+	info := lashstore.RevisionInfo{Revision: r.revision, CommittedAt: r.committedAt, TurnID: r.turnID, NodeCount: r.nodeCount}
+	var err error
+	if info.LeafNodeID, err = s.visibleFrom(ctx, c, r.leafSeq); err != nil {
+		return info, err
+	}
+	state, err := s.turnState(r)
+	if err != nil {
+		return info, err
+	}
+	info.TurnIndex = state.TurnIndex
+	components, err := s.readComponents(ctx, c, r)
+	if err != nil || len(components) == 0 {
+		return info, err
+	}
+	info.Components = make(map[string]lashstore.BlobRef, len(components))
+	for key, comp := range components {
+		info.Components[key] = comp.Ref
+	}
+	return info, nil
+}
+
+func (s *SessionDB) turnState(r *revisionRow) (state lashstore.TurnState, err error) {
+	if r.turnState == nil {
+		return state, nil
+	}
+	if err := lashstore.DecodeStrict([]byte(*r.turnState), &state); err != nil {
+		return state, corrupt(s.id, "turn state", r.revision, err)
+	}
+	return state, nil
+}
+
+func limitOf(limit int) int64 {
+	if limit == 0 {
+		return lashstore.DefaultListLimit
+	}
+	return int64(limit)
+}
+
+// trimPerCommit bounds how many revisions one commit trims: a retention that was
+// lowered catches up over several commits instead of blocking one.
+const trimPerCommit = 64
+
+var errTrim = errors.New("trim the history")
+
+// trim removes the revisions that the retention no longer keeps, and what only they
+// needed.
+func (s *SessionDB) trim(ctx context.Context, c *conn, head lashstore.Revision, now time.Time) error {
+	cutoff, err := s.trimCutoff(ctx, c, counter(head), now)
+	if err != nil || cutoff == 0 {
+		return err
+	}
+	n, err := c.execCount(ctx, `DELETE FROM revision WHERE revision<=?`, cutoff)
+	if err != nil || n == 0 {
+		return err
+	}
+	oldest := cutoff + 1
+	if err := s.trimComponents(ctx, c, oldest); err != nil {
+		return fmt.Errorf("%w: %w", errTrim, err)
+	}
+	if err := c.exec(ctx, `DELETE FROM node WHERE removed_rev<=?`, oldest); err != nil {
+		return err
+	}
+	return c.exec(ctx, `DELETE FROM config WHERE added_rev<(SELECT max(added_rev) FROM config WHERE added_rev<=?)`, oldest)
+}
+
+// trimCutoff returns the newest revision to go, or 0.
+func (s *SessionDB) trimCutoff(ctx context.Context, c *conn, head int64, now time.Time) (int64, error) {
+	keep := int64(s.opts.Retention.Revisions)
+	if keep == 0 {
+		keep = lashstore.DefaultRetainedRevisions
+	}
+	cutoff := int64(0)
+	if keep > 0 {
+		cutoff = max(0, head-keep)
+	}
+	var oldest sql.NullInt64
+	if _, err := c.one(ctx, `SELECT min(revision) FROM revision`, nil, &oldest); err != nil || !oldest.Valid {
+		return 0, err
+	}
+	if age := s.opts.Retention.MaxAge; age > 0 {
+		var old sql.NullInt64
+		_, err := c.one(ctx, `SELECT max(revision) FROM revision WHERE revision<? AND revision<? AND committed_at_ms<?`,
+			[]any{head, oldest.Int64 + trimPerCommit, toMS(now.Add(-age))}, &old)
+		if err != nil {
+			return 0, err
+		}
+		cutoff = max(cutoff, old.Int64)
+	}
+	cutoff = min(cutoff, oldest.Int64+trimPerCommit-1, head-1)
+	if cutoff < oldest.Int64 {
+		return 0, nil
+	}
+	return cutoff, nil
+}
