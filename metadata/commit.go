@@ -326,13 +326,14 @@ func (s *SessionDB) addUsage(ctx context.Context, c *conn, u lashstore.UsageEntr
 		return lashstore.Invalid("usage", fmt.Sprintf("%+v", u.Usage), "overflows the total of source %q and model %q", u.Source, u.Model)
 	}
 	cols := usageColumns(u.Source, u.Model, total)
-	var id any
-	if seq != 0 {
-		id = seq
+	if seq == 0 {
+		if _, err := c.one(ctx, `SELECT count(*)+1 FROM usage`, nil, &seq); err != nil {
+			return err
+		}
 	}
 	return c.exec(ctx, `INSERT OR REPLACE INTO usage
-		(seq, source, model, input_tokens, output_tokens, cached_input_tokens, reasoning_tokens, sum)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, append(append([]any{id}, cols...), rowSum(cols...))...)
+		(source, model, input_tokens, output_tokens, cached_input_tokens, reasoning_tokens, sum, seq)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, append(cols, rowSum(cols...), seq)...)
 }
 
 func usageColumns(source, model string, u lashstore.TokenUsage) []any {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"sync"
 	"time"
 
 	"modernc.org/sqlite" // also registers the driver
@@ -47,6 +48,7 @@ type database struct {
 	readers chan *conn    // idle readers
 	slots   chan struct{} // a token per reader in use
 	closed  chan struct{}
+	once    sync.Once
 }
 
 // busySlice is how long SQLite itself waits for a lock before the wait looks at the
@@ -288,8 +290,14 @@ func (d *database) compact(ctx context.Context) (returned int64, err error) {
 }
 
 // close waits for the calls in flight and closes all connections. The last
-// connection to a database writes the log back and removes it.
-func (d *database) close() error {
+// connection to a database writes the log back and removes it. Closing again is a
+// no-op.
+func (d *database) close() (err error) {
+	d.once.Do(func() { err = d.closeAll() })
+	return err
+}
+
+func (d *database) closeAll() error {
 	close(d.closed)
 	var errs []error
 	for range cap(d.slots) { // wait for every reader in use

@@ -65,8 +65,8 @@ func (t *commitTx) insertFrame(ctx context.Context, c *conn, f lashstore.AgentFr
 		return err
 	}
 	id, rev := string(f.FrameID), counter(t.rev)
-	n, err := c.execCount(ctx, `INSERT INTO frame (frame_id, added_rev, body, state_digest, state_size, sum) VALUES (?, ?, ?, ?, ?, ?)
-		ON CONFLICT(frame_id) DO NOTHING`, id, rev, raw, digest, size, rowSum(id, rev, raw, digest, size))
+	n, err := c.execCount(ctx, `INSERT INTO frame (frame_id, seq, added_rev, body, state_digest, state_size, sum)
+		VALUES (?, (SELECT count(*) FROM frame), ?, ?, ?, ?, ?) ON CONFLICT(frame_id) DO NOTHING`, id, rev, raw, digest, size, rowSum(id, rev, raw, digest, size))
 	if err == nil && n == 0 {
 		return lashstore.Invalid("frame_id", id, "is taken")
 	}

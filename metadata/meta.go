@@ -9,18 +9,20 @@ import (
 	"github.com/lashstore/lashstore"
 )
 
-// insertMeta writes the singleton row; replace it with updateMeta.
-func (s *SessionDB) insertMeta(ctx context.Context, c *conn, m lashstore.SessionMeta) error {
+// writeMeta writes the metadata, and leaves what the picker shows alone.
+func (s *SessionDB) writeMeta(ctx context.Context, c *conn, m lashstore.SessionMeta) error {
 	relation, err := encode("relation", m.Relation)
 	if err != nil {
 		return err
 	}
 	created := toMS(m.CreatedAt)
 	sum := metaSum(string(s.id), string(s.incarnation), m.SessionName, m.Model, nullPtr(m.Cwd), relation, created)
-	return c.exec(ctx, `INSERT OR REPLACE INTO meta
-		(one, session_id, incarnation, session_name, model, cwd, relation, created_at_ms, sum)
-		VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		string(s.id), string(s.incarnation), m.SessionName, m.Model, nullPtr(m.Cwd), relation, created, sum)
+	return c.exec(ctx, `INSERT INTO meta
+		(one, session_id, incarnation, session_name, model, cwd, relation, created_at_ms, sum, picker_sum)
+		VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT(one) DO UPDATE SET session_name=excluded.session_name, model=excluded.model, cwd=excluded.cwd,
+		relation=excluded.relation, created_at_ms=excluded.created_at_ms, sum=excluded.sum`,
+		string(s.id), string(s.incarnation), m.SessionName, m.Model, nullPtr(m.Cwd), relation, created, sum, picker{}.sum())
 }
 
 func metaSum(id, inc, name, model string, cwd any, relation string, created int64) int64 {
@@ -81,7 +83,7 @@ func (s *SessionDB) SetMeta(ctx context.Context, m lashstore.SessionMeta) error 
 		if m.CreatedAt.IsZero() {
 			m.CreatedAt = old.CreatedAt
 		}
-		return s.insertMeta(ctx, c, m)
+		return s.writeMeta(ctx, c, m)
 	})
 }
 
@@ -96,7 +98,7 @@ func normalizeMeta(m lashstore.SessionMeta) lashstore.SessionMeta {
 	return m
 }
 
-// picker is what the picker row keeps.
+// picker is what session lists show of the messages.
 type picker struct {
 	userMessages int64
 	firstSeq     sql.NullInt64
@@ -107,13 +109,13 @@ func (p picker) sum() int64 { return rowSum(p.userMessages, nullInt(p.firstSeq),
 
 func (s *SessionDB) readPicker(ctx context.Context, c *conn) (p picker, err error) {
 	var sum int64
-	found, err := c.one(ctx, `SELECT user_messages, first_seq, first_text, sum FROM picker`,
+	found, err := c.one(ctx, `SELECT user_messages, first_seq, first_text, picker_sum FROM meta`,
 		nil, &p.userMessages, &p.firstSeq, &p.firstText, &sum)
 	switch {
 	case err != nil:
 		return p, err
 	case !found:
-		return p, corrupt(s.id, "picker", "row", errMissing)
+		return p, corrupt(s.id, "meta", "row", errMissing)
 	case sum != p.sum():
 		return p, corrupt(s.id, "picker", "row", errSum)
 	}
@@ -121,7 +123,7 @@ func (s *SessionDB) readPicker(ctx context.Context, c *conn) (p picker, err erro
 }
 
 func (s *SessionDB) writePicker(ctx context.Context, c *conn, p picker) error {
-	return c.exec(ctx, `INSERT OR REPLACE INTO picker (one, user_messages, first_seq, first_text, sum) VALUES (1, ?, ?, ?, ?)`,
+	return c.exec(ctx, `UPDATE meta SET user_messages=?, first_seq=?, first_text=?, picker_sum=?`,
 		p.userMessages, nullInt(p.firstSeq), p.firstText, p.sum())
 }
 
@@ -142,7 +144,7 @@ func shorten(text string) string {
 	return strings.ToValidUTF8(text[:lashstore.MaxDisplayBytes], "")
 }
 
-// recount rebuilds the picker row from the visible nodes, after some were hidden or
+// recount rebuilds the picker from the visible nodes, after some were hidden or
 // replaced.
 func (s *SessionDB) recount(ctx context.Context, c *conn) error {
 	var p picker

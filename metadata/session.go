@@ -94,10 +94,7 @@ func writeSessionFile(ctx context.Context, path string, meta lashstore.SessionMe
 	err = sessionSchema().migrate(ctx, db)
 	if err == nil {
 		err = db.write(ctx, "create session", func(ctx context.Context, c *conn) error {
-			if err := s.insertMeta(ctx, c, meta); err != nil {
-				return err
-			}
-			return s.writePicker(ctx, c, picker{})
+			return s.writeMeta(ctx, c, meta)
 		})
 	}
 	// Closing the last connection moves the log into the file and removes it.

@@ -3,6 +3,7 @@
 -- revision that removed it, and stays until no kept revision needs it.
 -- "sum" columns are checksums of the row's immutable columns (see rowsum.go).
 
+-- Who the session is, and what session lists show of its messages.
 CREATE TABLE meta(
   one INTEGER PRIMARY KEY CHECK(one=1),
   session_id TEXT NOT NULL,
@@ -13,16 +14,11 @@ CREATE TABLE meta(
   cwd TEXT,
   relation TEXT NOT NULL,
   created_at_ms INTEGER NOT NULL,
-  sum INTEGER NOT NULL
-) STRICT;
-
--- What session lists show, kept up to date by every commit.
-CREATE TABLE picker(
-  one INTEGER PRIMARY KEY CHECK(one=1),
-  user_messages INTEGER NOT NULL,
+  sum INTEGER NOT NULL,
+  user_messages INTEGER NOT NULL DEFAULT 0,
   first_seq INTEGER,
-  first_text TEXT NOT NULL,
-  sum INTEGER NOT NULL
+  first_text TEXT NOT NULL DEFAULT '',
+  picker_sum INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE lease(
@@ -53,14 +49,14 @@ CREATE TABLE config(
 ) STRICT;
 
 CREATE TABLE frame(
-  seq INTEGER PRIMARY KEY,
-  frame_id TEXT NOT NULL UNIQUE,
+  frame_id TEXT PRIMARY KEY NOT NULL,
+  seq INTEGER NOT NULL,
   added_rev INTEGER NOT NULL,
   body TEXT NOT NULL,
   state_digest BLOB,
   state_size INTEGER,
   sum INTEGER NOT NULL
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 -- hidden: 0 visible, 1 tombstoned, 2 erased by a vacuum.
 CREATE TABLE node(
@@ -107,7 +103,7 @@ CREATE TABLE content(
   manifest BLOB,
   objects BLOB,
   sum INTEGER NOT NULL
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 -- Objects of the blob tier that contents need, "refs" contents each. The catalog
 -- has an edge from this session for every row.
@@ -128,17 +124,18 @@ CREATE TABLE turn_commit(
   sum INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- One row per source and model, numbered in order of first use.
 CREATE TABLE usage(
-  seq INTEGER PRIMARY KEY,
   source TEXT NOT NULL,
   model TEXT NOT NULL,
+  seq INTEGER NOT NULL,
   input_tokens INTEGER NOT NULL,
   output_tokens INTEGER NOT NULL,
   cached_input_tokens INTEGER NOT NULL,
   reasoning_tokens INTEGER NOT NULL,
   sum INTEGER NOT NULL,
-  UNIQUE(source, model)
-) STRICT;
+  PRIMARY KEY(source, model)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE batch(
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
