@@ -143,7 +143,8 @@ func (c *Commit) validateSize() error {
 	}
 	for i := range c.Frames {
 		f := &c.Frames[i]
-		size += int64(len(f.ProtocolTurnOptions) + len(f.Assignment.PluginOptions) + len(f.Assignment.ToolAccess))
+		size += int64(len(f.ProtocolTurnOptions) + len(f.Assignment.PluginOptions) +
+			len(f.Assignment.ToolAccess) + len(f.Assignment.Policy.Prompt))
 		if f.ExecutionState != nil {
 			size += int64(len(f.ExecutionState.Bytes))
 		}
@@ -192,7 +193,7 @@ type Committer interface {
 	Commit(ctx context.Context, c Commit) (CommitResult, error)
 	// Tombstone hides nodes from every read, of every revision, and returns how many
 	// it hid. Hidden and unknown ids are left alone. Children of a hidden node stay
-	// visible, and a path leads past it.
+	// visible, under their nearest visible ancestor, and a path leads past it.
 	//
 	// Errors: [ErrFenced], [ErrInvalid].
 	Tombstone(ctx context.Context, fence Fence, ids []NodeID) (int, error)

@@ -14,7 +14,7 @@ type InvalidError struct {
 }
 
 // maxQuoted bounds how much of a caller's value an error repeats.
-const maxQuoted = 64
+const maxQuoted = 96
 
 // Invalid returns an [*InvalidError] for field, with the value shortened.
 func Invalid(field string, value any, reason string, args ...any) *InvalidError {

@@ -2,6 +2,8 @@ package lashstore
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"time"
 )
 
@@ -52,6 +54,9 @@ func (n *Node) Validate() error {
 		return err
 	}
 	if err := validateObject("payload", n.Payload); err != nil {
+		if errors.Is(err, ErrLimitExceeded) {
+			return fmt.Errorf("node %q: %w", n.NodeID, err)
+		}
 		return &GraphError{Node: n.NodeID, Reason: err.Error()}
 	}
 	switch n.Kind {

@@ -77,6 +77,22 @@ type Subagent struct {
 	MaxDepth        uint64    `json:"max_depth"`
 }
 
+func (s *Subagent) validate() error {
+	if s == nil {
+		return nil
+	}
+	if err := validateText("subagent.parent_session_id", string(s.ParentSessionID), MaxSessionIDBytes); err != nil {
+		return err
+	}
+	if err := validateOptionalText("subagent.capability", s.Capability, MaxNameBytes); err != nil {
+		return err
+	}
+	if s.Depth > MaxCounter || s.MaxDepth > MaxCounter {
+		return Invalid("subagent.depth", max(s.Depth, s.MaxDepth), "is too large")
+	}
+	return nil
+}
+
 // FrameAssignment is what an agent frame was given to do. PluginOptions and
 // ToolAccess are opaque JSON objects.
 type FrameAssignment struct {
@@ -157,7 +173,18 @@ func (a *FrameAssignment) validate() error {
 	if err := validateText("policy.provider_id", a.Policy.ProviderID, MaxNameBytes); err != nil {
 		return err
 	}
+	if a.Policy.SessionID != nil {
+		if err := validateText("policy.session_id", string(*a.Policy.SessionID), MaxSessionIDBytes); err != nil {
+			return err
+		}
+	}
+	if n := a.Policy.MaxTurns; n != nil && *n > MaxCounter {
+		return Invalid("policy.max_turns", *n, "is too large")
+	}
 	if err := validateOptionalJSON("policy.prompt", a.Policy.Prompt); err != nil {
+		return err
+	}
+	if err := a.Subagent.validate(); err != nil {
 		return err
 	}
 	switch a.PluginSource {
@@ -178,7 +205,7 @@ func (a *FrameAssignment) validate() error {
 type Head struct {
 	SessionID      SessionID     `json:"session_id"`
 	Revision       Revision      `json:"head_revision"`
-	CommittedAt    time.Time     `json:"committed_at"`
+	CommittedAt    time.Time     `json:"committed_at,omitzero"`
 	Config         SessionConfig `json:"config"`
 	CurrentFrameID FrameID       `json:"current_agent_frame_id,omitempty"`
 	LeafNodeID     NodeID        `json:"leaf_node_id,omitempty"`

@@ -1,6 +1,7 @@
 package lashstore
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -75,11 +76,13 @@ func (m *Message) Text() string {
 
 // NewMessageNode returns the node for a message, without parent.
 func NewMessageNode(id NodeID, m Message) (Node, error) {
-	payload, err := json.Marshal(map[string]any{"event": map[string]any{"Conversation": m}})
-	if err != nil {
+	var payload bytes.Buffer
+	enc := json.NewEncoder(&payload)
+	enc.SetEscapeHTML(false) // payloads are not put into pages, and "<" would take six bytes
+	if err := enc.Encode(map[string]any{"event": map[string]any{"Conversation": m}}); err != nil {
 		return Node{}, fmt.Errorf("encode message %q: %w", m.ID, err)
 	}
-	return Node{NodeID: id, Kind: NodeEvent, Payload: payload}, nil
+	return Node{NodeID: id, Kind: NodeEvent, Payload: bytes.TrimRight(payload.Bytes(), "\n")}, nil
 }
 
 // Message returns the conversation message of an event node, or nil if the node is

@@ -29,6 +29,18 @@ func NewWakeDraft(wake ProcessWake) (BatchDraft, error) {
 	if err := validateText("process_id", wake.ProcessID, MaxNameBytes/2); err != nil {
 		return BatchDraft{}, err
 	}
+	if err := validateOptionalText("target_session_id", string(wake.TargetSessionID), MaxSessionIDBytes); err != nil {
+		return BatchDraft{}, err
+	}
+	if wake.Sequence > MaxCounter {
+		return BatchDraft{}, Invalid("sequence", wake.Sequence, "is too large")
+	}
+	if err := validateOptionalJSON("event_invocation", wake.EventInvocation); err != nil {
+		return BatchDraft{}, err
+	}
+	if err := validateOptionalJSON("input", wake.Input); err != nil {
+		return BatchDraft{}, err
+	}
 	if wake.EventType == "" {
 		wake.EventType = "process.wake"
 	}
@@ -67,6 +79,9 @@ func NewCommandDraft(cmd SessionCommand, key string) (BatchDraft, error) {
 	case CommandRefreshToolCatalog, CommandResetSession:
 	default:
 		return BatchDraft{}, Invalid("kind", string(cmd.Kind), "is not a known session command")
+	}
+	if err := validateFreeText("reason", cmd.Reason, MaxPayloadBytes/2); err != nil {
+		return BatchDraft{}, err
 	}
 	if strings.TrimSpace(key) == "" {
 		return BatchDraft{}, Invalid("idempotency_key", key, "must not be blank")

@@ -44,7 +44,7 @@ func (r SessionRelation) Validate() error {
 // creation and replaced only by SetMeta.
 type SessionMeta struct {
 	SessionID   SessionID       `json:"session_id"`
-	SessionName string          `json:"session_name"` // display name; at creation, empty means the session id
+	SessionName string          `json:"session_name"` // display name; empty means the session id
 	CreatedAt   time.Time       `json:"created_at"`   // at creation, zero means now
 	Model       string          `json:"model"`        // model id at creation
 	Cwd         *string         `json:"cwd"`          // working directory of the creating process, if it said so

@@ -6,12 +6,49 @@ import (
 	"log/slog"
 )
 
-// Nothing here prints a token: not through any verb of package fmt, String of
-// [Token] being asked for some verbs only, and not through package slog, whose JSON
-// handler would encode whole records.
+// Nothing here prints a token: not through package slog, whose JSON handler would
+// encode whole records, and not through any verb of package fmt. That asks String
+// for some verbs only, and prints what a pointer leads to without asking anybody
+// when the verb is wrong for a pointer; so whatever carries a token formats itself.
 
 // Format hides the token from every verb.
 func (t Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, t.String()) }
+
+// Format prints the fence without its token, whatever the verb.
+func (f Fence) Format(state fmt.State, _ rune) {
+	type plain Fence
+	formatValue(state, plain(f))
+}
+
+// Format prints the lease without its token, whatever the verb.
+func (l Lease) Format(state fmt.State, _ rune) {
+	type plain Lease
+	formatValue(state, plain(l))
+}
+
+// Format prints the claim without its token, whatever the verb.
+func (c Claim) Format(state fmt.State, _ rune) {
+	type plain Claim
+	formatValue(state, plain(c))
+}
+
+// Format prints the completion without its token, whatever the verb.
+func (c ClaimCompletion) Format(state fmt.State, _ rune) {
+	type plain ClaimCompletion
+	formatValue(state, plain(c))
+}
+
+// formatValue prints a struct as %v, %+v or %#v would.
+func formatValue(state fmt.State, v any) {
+	switch {
+	case state.Flag('#'):
+		_, _ = fmt.Fprintf(state, "%#v", v)
+	case state.Flag('+'):
+		_, _ = fmt.Fprintf(state, "%+v", v)
+	default:
+		_, _ = fmt.Fprintf(state, "%v", v)
+	}
+}
 
 // LogValue hides the token from logs.
 func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }

@@ -79,7 +79,7 @@ func xCheckpointUnknownReference(e *env) {
 			c := e.prepare(s, lashstore.Commit{Checkpoint: &lashstore.Checkpoint{
 				Components: map[string]lashstore.Component{"good": lashstore.Changed([]byte("x")), "bad": lashstore.Unchanged(ref)},
 			}})
-			unknown := as[*lashstore.UnknownReferenceError](e, e.refuse(s, c, lashstore.ErrUnknownReference))
+			unknown := as[*lashstore.UnknownReferenceError](e, e.refusal(s, c, lashstore.ErrUnknownReference))
 			equal(e, "digest that is "+name, unknown.Digest, ref.Digest)
 		}
 		_, err := s.OpenContent(e.Context(), lashstore.DigestOf(theirs))
@@ -226,13 +226,13 @@ func xCheckpointSmallEdits(e *env) {
 		case 2: // insert
 			state = slices.Insert(state, 300_000, []byte("an insertion")...)
 		}
-		e.commit(s, lashstore.Commit{Checkpoint: checkpoint(uint64(turn), map[string][]byte{"state": slices.Clone(state)})}) //nolint:gosec // a small count
+		e.commit(s, lashstore.Commit{Checkpoint: checkpoint(uint64(turn), map[string][]byte{"state": slices.Clone(state)})})
 		want[turn] = lashstore.DigestOf(state)
 	}
 	e.reopen(Settings{})
 	s = e.session("root")
 	for turn := 1; turn <= turns; turn++ {
-		snap := e.load(s, lashstore.LoadOptions{Revision: lashstore.Revision(turn)}) //nolint:gosec // a small count
+		snap := e.load(s, lashstore.LoadOptions{Revision: lashstore.Revision(turn)})
 		equal(e, "digest of what is read", lashstore.DigestOf([]byte(e.hydrated(snap, "state"))), want[turn])
 	}
 }

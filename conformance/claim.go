@@ -329,7 +329,7 @@ func xClaimSupersededLease(e *env) {
 	equal(e, "pending after the old holder abandoned", len(e.pending(s)), 0)
 	c := completing(first)
 	c.Fence = l.Fence()
-	lost := as[*lashstore.ClaimLostError](e, e.refuse(s, e.prepare(s, c), lashstore.ErrClaimLost))
+	lost := as[*lashstore.ClaimLostError](e, e.refusal(s, e.prepare(s, c), lashstore.ErrClaimLost))
 	equal(e, "claim", lost.Claim, first.ClaimID)
 	equal(e, "batch", lost.Batch, batch)
 	equal(e, "successor", lost.Successor, second.ClaimID)
@@ -430,7 +430,9 @@ func xClaimBadInput(e *env) {
 		for call, claim := range map[string]func() (lashstore.ClaimResult, error){
 			"turn work": func() (lashstore.ClaimResult, error) { return s.ClaimTurnWork(e.Context(), r) },
 			"command":   func() (lashstore.ClaimResult, error) { return s.ClaimCommand(e.Context(), r) },
-			"batches":   func() (lashstore.ClaimResult, error) { return s.ClaimBatches(e.Context(), r, []lashstore.BatchID{batch}) },
+			"batches": func() (lashstore.ClaimResult, error) {
+				return s.ClaimBatches(e.Context(), r, []lashstore.BatchID{batch})
+			},
 		} {
 			if _, err := claim(); !isErr(err, lashstore.ErrInvalid) {
 				e.Errorf("%s, %s: got %v, want %q", call, name, err, lashstore.ErrInvalid)

@@ -26,7 +26,7 @@ func s12FirstRevision(e *env) {
 	equal(e, "second revision", e.apply(s, c).Revision, 2)
 	for _, expected := range []lashstore.Revision{1, 0, 3, lashstore.MaxCounter} {
 		c.ExpectedRevision = expected
-		moved := as[*lashstore.HeadMovedError](e, e.refuse(s, c, lashstore.ErrHeadMoved))
+		moved := as[*lashstore.HeadMovedError](e, e.refusal(s, c, lashstore.ErrHeadMoved))
 		equal(e, "expected", moved.Expected, expected)
 		equal(e, "actual", moved.Actual, 2)
 		equal(e, "session", moved.Session, "root")
@@ -52,7 +52,7 @@ func (e *env) everything(s lashstore.Session, n int) lashstore.Commit {
 		Config:           config("provider-" + id),
 		Frames:           []lashstore.AgentFrame{frame(lashstore.FrameID("frame-"+id), "")},
 		Graph:            appendNodes(node(lashstore.NodeID("node-"+id), e.head(s).LeafNodeID)),
-		Checkpoint: checkpoint(uint64(n), map[string][]byte{ //nolint:gosec // n counts commits
+		Checkpoint: checkpoint(uint64(n), map[string][]byte{
 			"small": []byte("small " + id), "large": e.random("large"+id, tierSize),
 		}),
 		Usage:       []lashstore.UsageEntry{{Source: "turn", Model: "model-a", Usage: lashstore.TokenUsage{InputTokens: 1}}},
@@ -124,7 +124,7 @@ func xCommitConcurrentWriters(e *env) {
 		errs := race(writers, func(i int) error {
 			_, err := handles[i%len(handles)].Commit(e.Context(), lashstore.Commit{
 				ExpectedRevision: round, Fence: fence, Config: config("provider-a"),
-				Graph: appendNodes(node(lashstore.NodeID(strconv.Itoa(int(round))+"-"+strconv.Itoa(i)), "")), //nolint:gosec // a small count
+				Graph: appendNodes(node(lashstore.NodeID(strconv.Itoa(int(round))+"-"+strconv.Itoa(i)), "")),
 			})
 			return err
 		})

@@ -154,7 +154,13 @@ func (e *env) apply(s lashstore.Session, c lashstore.Commit) lashstore.CommitRes
 }
 
 // refuse applies a commit that must fail with the sentinel and change nothing (I6).
-func (e *env) refuse(s lashstore.Session, c lashstore.Commit, want error) error {
+func (e *env) refuse(s lashstore.Session, c lashstore.Commit, want error) {
+	e.Helper()
+	_ = e.refusal(s, c, want)
+}
+
+// refusal is refuse and returns the error.
+func (e *env) refusal(s lashstore.Session, c lashstore.Commit, want error) error {
 	e.Helper()
 	before := e.state(s)
 	_, err := s.Commit(e.Context(), c)

@@ -168,7 +168,10 @@ func xGraphAppendRules(e *env) {
 		"a plugin node without body":  appending(nil, lashstore.Node{NodeID: "a", Kind: lashstore.NodePlugin, Payload: json.RawMessage(`{"plugin_type":"t"}`)}),
 	} {
 		e.Logf("refusing %s", name)
-		as[*lashstore.GraphError](e, e.refuse(s, e.prepare(s, lashstore.Commit{Graph: d}), lashstore.ErrGraphInvalid))
+		err := e.refusal(s, e.prepare(s, lashstore.Commit{Graph: d}), lashstore.ErrGraphInvalid)
+		if named := as[*lashstore.GraphError](e, err); named.Node == "" {
+			e.Errorf("%s: the error names no node: %v", name, err)
+		}
 	}
 	e.commit(s, lashstore.Commit{Graph: appendNodes(node("a", "left-leaf"), node("b", "a"), node("c", ""))})
 	equal(e, "nodes", len(e.load(s, lashstore.LoadOptions{}).Graph.Nodes), 7)

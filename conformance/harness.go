@@ -66,22 +66,22 @@ type Files struct {
 	// SessionPath is where the database of a session lies or would lie.
 	SessionPath func(id lashstore.SessionID) string
 	// OpenDB opens a database file as any program could, creating it if it is missing.
-	OpenDB func(t testing.TB, path string) *sql.DB
+	OpenDB func(tb testing.TB, path string) *sql.DB
 }
 
 // Damage spoils stored data. Its functions are called while no store is open.
 type Damage struct {
 	// Blob changes bytes of the content wherever it lies, in the session's database
 	// or in the blob tier.
-	Blob func(t testing.TB, id lashstore.SessionID, digest lashstore.Digest)
+	Blob func(tb testing.TB, id lashstore.SessionID, digest lashstore.Digest)
 	// LoseBlob removes the stored bytes of the content and leaves all references.
-	LoseBlob func(t testing.TB, id lashstore.SessionID, digest lashstore.Digest)
+	LoseBlob func(tb testing.TB, id lashstore.SessionID, digest lashstore.Digest)
 	// Node makes a node's stored record unreadable.
-	Node func(t testing.TB, id lashstore.SessionID, node lashstore.NodeID)
+	Node func(tb testing.TB, id lashstore.SessionID, node lashstore.NodeID)
 	// Head makes the stored head unreadable.
-	Head func(t testing.TB, id lashstore.SessionID)
+	Head func(tb testing.TB, id lashstore.SessionID)
 	// Database overwrites the beginning of the session's database file.
-	Database func(t testing.TB, id lashstore.SessionID)
+	Database func(tb testing.TB, id lashstore.SessionID)
 }
 
 // Faults makes the store's surroundings fail.

@@ -197,15 +197,15 @@ func s25Expiry(e *env) {
 func s26CommitNeedsLease(e *env) {
 	s := e.create("root")
 	c := lashstore.Commit{Config: config("provider-a")}
-	e.fenced(e.refuse(s, c, lashstore.ErrFenced), lashstore.FenceMissing)
+	e.fenced(e.refusal(s, c, lashstore.ErrFenced), lashstore.FenceMissing)
 	c.Fence = lashstore.Fence{SessionID: "root", Token: "00000000000000000000000000000000", FencingToken: 1}
-	e.is(e.refuse(s, c, lashstore.ErrFenced), lashstore.ErrFenced)
+	e.refuse(s, c, lashstore.ErrFenced)
 	l := e.lease(s, "a")
 	c.Fence = altered(l.Fence())
-	e.fenced(e.refuse(s, c, lashstore.ErrFenced), lashstore.FenceSuperseded)
+	e.fenced(e.refusal(s, c, lashstore.ErrFenced), lashstore.FenceSuperseded)
 	c.Fence = l.Fence()
 	e.Clock.Advance(leaseTTL)
-	e.fenced(e.refuse(s, c, lashstore.ErrFenced), lashstore.FenceExpired)
+	e.fenced(e.refusal(s, c, lashstore.ErrFenced), lashstore.FenceExpired)
 }
 
 // A final commit that leaves the lease held makes everybody wait for its expiry.
@@ -215,7 +215,7 @@ func s27CommitReleases(e *env) {
 	e.apply(s, c)
 	equal(e, "fencing token", e.lease(s, "b").FencingToken, c.Fence.FencingToken+1)
 	c.ExpectedRevision = 1
-	e.fenced(e.refuse(s, c, lashstore.ErrFenced), lashstore.FenceSuperseded)
+	e.fenced(e.refusal(s, c, lashstore.ErrFenced), lashstore.FenceSuperseded)
 }
 
 // Two processes that both think they were first would both write.
@@ -286,7 +286,7 @@ func s37Identity(e *env) {
 func s38LeaseCheckOrder(e *env) {
 	s, other := e.create("root"), e.create("other")
 	c := lashstore.Commit{Fence: e.lease(other, "a").Fence(), ExpectedRevision: 5, Config: config("provider-a")}
-	err := e.refuse(s, c, lashstore.ErrFenced)
+	err := e.refusal(s, c, lashstore.ErrFenced)
 	e.fenced(err, lashstore.FenceWrongSession)
 	equal(e, "session", as[*lashstore.FencedError](e, err).Session, "root")
 }

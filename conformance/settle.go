@@ -67,7 +67,7 @@ func s66CompletionAfterExpiry(e *env) {
 	successor := e.claim(s, request(l, "b"))
 	c = completing(expired)
 	c.Fence = l.Fence()
-	lost := as[*lashstore.ClaimLostError](e, e.refuse(s, e.prepare(s, c), lashstore.ErrClaimLost))
+	lost := as[*lashstore.ClaimLostError](e, e.refusal(s, e.prepare(s, c), lashstore.ErrClaimLost))
 	equal(e, "successor", lost.Successor, successor.ClaimID)
 	equal(e, "batch", lost.Batch, successor.Batches[0].BatchID)
 }

@@ -102,7 +102,7 @@ func xTombstoneMiddle(e *env) {
 	equal(e, "all nodes after vacuum", ids(e.load(s, lashstore.LoadOptions{}).Graph.Nodes), want)
 	n, err := s.Node(e.Context(), "n4")
 	e.must(err)
-	equal(e, "the parent that n4 names", n.ParentNodeID, "n3")
+	equal(e, "the parent that n4 is read under", n.ParentNodeID, "n0")
 	e.hide(s, "n0")
 	equal(e, "active path without its root", ids(e.path(s).Graph.Nodes), []lashstore.NodeID{"n4", "n5"})
 }

@@ -82,7 +82,7 @@ func s16ChangedContent(e *env) {
 	changed := first
 	changed.Fence = lashstore.Fence{}
 	changed.Checkpoint = checkpoint(1, map[string][]byte{lashstore.ComponentToolState: []byte("tools of provider-turn")})
-	conflict := as[*lashstore.TurnConflictError](e, e.refuse(s, changed, lashstore.ErrTurnConflict))
+	conflict := as[*lashstore.TurnConflictError](e, e.refusal(s, changed, lashstore.ErrTurnConflict))
 	equal(e, "turn", conflict.Turn, "provider-turn")
 	equal(e, "session", conflict.Session, "root")
 	equal(e, "revision", conflict.Revision, 1)

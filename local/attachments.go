@@ -46,9 +46,15 @@ func (h *session) settleRefs(ctx context.Context, db *metadata.SessionDB, refs [
 	for _, d := range refs {
 		set[d] = struct{}{}
 	}
+	var reserved []lashstore.Digest
+	defer func() {
+		if err != nil {
+			h.discard(ctx, db, reserved)
+		}
+	}()
 	for range commitAttempts {
 		var fresh map[lashstore.Digest]*metadata.Content
-		if fresh, err = h.stageContent(ctx, db, nil, set); err != nil {
+		if fresh, err = h.stageContent(ctx, db, nil, set, &reserved); err != nil {
 			return err
 		}
 		err = h.store.flush(ctx, func() error { return apply(fresh, h.verifier(fresh)) })

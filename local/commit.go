@@ -104,12 +104,14 @@ func (p *commitPlan) reference(key string, comp lashstore.Component) lashstore.C
 	return lashstore.Component{Ref: lashstore.BlobRef{Digest: digest, SizeBytes: size}, Revision: comp.Revision, Descriptor: d}
 }
 
-// run commits, starting again when a reservation was lost meanwhile.
+// run commits, starting again when a reservation was lost meanwhile. What a commit
+// reserved that is refused in the end is let go of.
 func (p *commitPlan) run(ctx context.Context, db *metadata.SessionDB) (res lashstore.CommitResult, err error) {
+	var reserved []lashstore.Digest
 	for range commitAttempts {
 		var in *metadata.CommitInput
-		if in, err = p.prepare(ctx, db); err != nil {
-			return res, err
+		if in, err = p.prepare(ctx, db, &reserved); err != nil {
+			break
 		}
 		p.h.store.step(StepStaged)
 		err = p.h.store.flush(ctx, func() error {
@@ -120,10 +122,28 @@ func (p *commitPlan) run(ctx context.Context, db *metadata.SessionDB) (res lashs
 			break
 		}
 	}
-	if err == nil {
-		p.h.store.step(StepCommitted)
+	if err != nil {
+		p.h.discard(ctx, db, reserved)
+		return res, err
 	}
-	return res, err
+	if res.Replayed {
+		p.h.discard(ctx, db, reserved)
+	}
+	p.h.store.step(StepCommitted)
+	return res, nil
+}
+
+// discard lets a settlement remove the edges of what was reserved and is not held
+// after all. If that fails too, an audit removes them: too many edges do no harm.
+func (h *session) discard(ctx context.Context, db *metadata.SessionDB, reserved []lashstore.Digest) {
+	if len(reserved) == 0 {
+		return
+	}
+	if err := db.Discard(context.WithoutCancel(ctx), reserved); err != nil {
+		h.store.opts.Logger.Warn("let go of a refused commit's blobs", "session_id", string(h.key.id), "error", err)
+		return
+	}
+	h.touch()
 }
 
 // retry reports whether a commit failed because content that was there when it was
@@ -141,9 +161,9 @@ func (p *commitPlan) retry(err error) bool {
 }
 
 // prepare brings the content that the session lacks into the tier.
-func (p *commitPlan) prepare(ctx context.Context, db *metadata.SessionDB) (*metadata.CommitInput, error) {
+func (p *commitPlan) prepare(ctx context.Context, db *metadata.SessionDB, reserved *[]lashstore.Digest) (*metadata.CommitInput, error) {
 	in := &metadata.CommitInput{Commit: p.commit, Hash: p.hash, Fresh: maps.Clone(p.inline)}
-	tier, err := p.h.stageContent(ctx, db, p.large, p.refs)
+	tier, err := p.h.stageContent(ctx, db, p.large, p.refs, reserved)
 	if err != nil {
 		return nil, err
 	}
@@ -154,9 +174,9 @@ func (p *commitPlan) prepare(ctx context.Context, db *metadata.SessionDB) (*meta
 
 // stageContent makes the session a holder of content it lacks: large, which is
 // uploaded, and refs, which uploads protect. Refs that are neither are left out; the
-// commit refuses them.
+// commit refuses them. All that was reserved, also if it fails, is added to reserved.
 func (h *session) stageContent(ctx context.Context, db *metadata.SessionDB, large map[lashstore.Digest]largeContent,
-	refs map[lashstore.Digest]struct{},
+	refs map[lashstore.Digest]struct{}, reserved *[]lashstore.Digest,
 ) (map[lashstore.Digest]*metadata.Content, error) {
 	fresh := make(map[lashstore.Digest]*metadata.Content)
 	if len(large)+len(refs) == 0 {
@@ -167,6 +187,11 @@ func (h *session) stageContent(ctx context.Context, db *metadata.SessionDB, larg
 		return nil, err
 	}
 	var mu sync.Mutex
+	note := func(objects []metadata.Object) {
+		for _, o := range objects {
+			*reserved = append(*reserved, o.Digest)
+		}
+	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(parallelUploads)
 	for d, content := range large {
@@ -175,11 +200,12 @@ func (h *session) stageContent(ctx context.Context, db *metadata.SessionDB, larg
 		}
 		group.Go(func() error {
 			st, err := h.store.stage(groupCtx, h.holder(), bytes.NewReader(content.bytes), content.descriptor, 0)
+			mu.Lock()
+			defer mu.Unlock()
+			note(st.content.Objects)
 			if err != nil {
 				return fmt.Errorf("store %s: %w", d, err)
 			}
-			mu.Lock()
-			defer mu.Unlock()
 			fresh[d] = &st.content
 			return nil
 		})
@@ -195,8 +221,9 @@ func (h *session) stageContent(ctx context.Context, db *metadata.SessionDB, larg
 		if err != nil {
 			return nil, err
 		}
+		note(c.Objects)
 		if found {
-			fresh[d] = c
+			fresh[d] = &c
 		}
 	}
 	return fresh, nil

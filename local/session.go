@@ -25,7 +25,9 @@ var _ lashstore.Session = (*session)(nil)
 func (h *session) ID() lashstore.SessionID            { return h.key.id }
 func (h *session) Incarnation() lashstore.Incarnation { return h.key.incarnation }
 func (h *session) touch()                             { h.store.settler.touch(h.key) }
-func (h *session) holder() metadata.Holder            { return metadata.SessionHolder(h.key.incarnation) }
+func (h *session) holder() metadata.Holder {
+	return metadata.SessionHolder(h.key.id, h.key.incarnation)
+}
 func (h *session) errorf(op string, err error) error {
 	return fmt.Errorf("%s: session %q: %w", op, h.key.id, err)
 }

@@ -162,7 +162,7 @@ func (s *Store) finishDeletion(ctx context.Context, row metadata.SessionRow) err
 		return err
 	}
 	s.step(StepMarked)
-	if err := s.catalog.ReleaseAll(ctx, metadata.SessionHolder(inc)); err != nil {
+	if err := s.catalog.ReleaseAll(ctx, metadata.SessionHolder(id, inc)); err != nil {
 		return err
 	}
 	s.step(StepReleased)
@@ -182,10 +182,24 @@ func (s *Store) markDeleted(ctx context.Context, id lashstore.SessionID, inc las
 	switch {
 	case errors.Is(err, lashstore.ErrSessionDeleted):
 		return nil
+	case damaged(err):
+		s.opts.Logger.Warn("delete a damaged session", "session_id", string(id), "error", err)
+		return nil
 	case err != nil:
 		return err
 	}
-	return errors.Join(db.MarkDeleted(ctx), db.Close())
+	err = errors.Join(db.MarkDeleted(ctx), db.Close())
+	if damaged(err) {
+		s.opts.Logger.Warn("delete a damaged session", "session_id", string(id), "error", err)
+		return nil
+	}
+	return err
+}
+
+// damaged reports whether a session's file is beyond being marked as deleted. That
+// must not keep it from being deleted: nothing can be committed to it either.
+func damaged(err error) bool {
+	return errors.Is(err, lashstore.ErrCorruptDatabase) || errors.Is(err, lashstore.ErrCorruptRecord)
 }
 
 // ListSessions returns one page of the sessions that are not deleted, after

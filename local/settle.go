@@ -138,7 +138,7 @@ func (t *settler) settle(ctx context.Context, key cacheKey) (sum lashstore.Sessi
 	sum, more, err := e.db.Summary(ctx)
 	for more && err == nil {
 		more, err = e.db.Settle(ctx, func(ctx context.Context, gone []lashstore.Digest) error {
-			err := s.catalog.Release(ctx, metadata.SessionHolder(key.incarnation), gone)
+			err := s.catalog.Release(ctx, metadata.SessionHolder(key.id, key.incarnation), gone)
 			s.step(StepSettling)
 			return err
 		})

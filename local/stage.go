@@ -26,22 +26,22 @@ type staged struct {
 
 // stage reads content into the tier: each window of chunks is reserved for the
 // holder, what is not there yet is uploaded, and marked present. Nothing is
-// referred to before it is reserved.
+// referred to before it is reserved. If it fails, the result still says which
+// objects had been reserved.
 func (s *Store) stage(ctx context.Context, h metadata.Holder, r io.Reader, d lashstore.Descriptor, limit int64) (staged, error) {
 	objects := make(map[lashstore.Digest]metadata.Object)
 	manifest, err := s.tier.Split(ctx, r, d, limit, func(ctx context.Context, pieces []cas.Piece) error {
 		return s.put(ctx, h, pieces, objects)
 	})
-	if err != nil {
-		return staged{}, err
-	}
-	raw, err := manifest.MarshalBinary()
-	if err != nil {
-		return staged{}, fmt.Errorf("encode the manifest of %s: %w", manifest.Digest, err)
-	}
-	out := staged{manifest: manifest, content: metadata.Content{Size: manifest.SizeBytes, Manifest: raw}}
+	out := staged{manifest: manifest, content: metadata.Content{Size: manifest.SizeBytes}}
 	for _, o := range objects {
 		out.content.Objects = append(out.content.Objects, o)
+	}
+	if err != nil {
+		return out, err
+	}
+	if out.content.Manifest, err = manifest.MarshalBinary(); err != nil {
+		return out, fmt.Errorf("encode the manifest of %s: %w", manifest.Digest, err)
 	}
 	return out, nil
 }
@@ -101,11 +101,12 @@ func objectName(o metadata.Object) cas.ObjectName {
 }
 
 // adopt makes a session a holder of what an upload protects, so that a commit may
-// refer to it. Found is false if no upload protects the digest.
-func (s *Store) adopt(ctx context.Context, h metadata.Holder, d lashstore.Digest) (c *metadata.Content, found bool, err error) {
+// refer to it. Found is false if no upload protects the digest; then c still says
+// which objects were reserved, if any.
+func (s *Store) adopt(ctx context.Context, h metadata.Holder, d lashstore.Digest) (c metadata.Content, found bool, err error) {
 	u, found, err := s.catalog.Upload(ctx, d)
 	if err != nil || !found {
-		return nil, false, err
+		return c, false, err
 	}
 	digests := make([]lashstore.Digest, len(u.Objects))
 	for i, o := range u.Objects {
@@ -113,16 +114,14 @@ func (s *Store) adopt(ctx context.Context, h metadata.Holder, d lashstore.Digest
 	}
 	reserved, err := s.catalog.Reserve(ctx, h, digests)
 	if err != nil {
-		return nil, false, err
+		return c, false, err
 	}
-	c = &metadata.Content{Size: u.Size, Manifest: u.Manifest}
+	c = metadata.Content{Size: u.Size, Manifest: u.Manifest}
 	for _, r := range reserved {
-		if !r.Present {
-			return nil, false, nil // the upload was collected between the two steps
-		}
 		c.Objects = append(c.Objects, r.Object)
+		found = found && r.Present // else the upload was collected between the two steps
 	}
-	return c, true, nil
+	return c, found, nil
 }
 
 // open returns a reader of content.

@@ -117,6 +117,9 @@ func (s *SessionDB) RemoveArtifact(ctx context.Context, name lashstore.ArtifactN
 func (s *SessionDB) ListArtifacts(ctx context.Context, namespace string) (list []lashstore.ArtifactInfo, err error) {
 	query, args := artifactSelect, []any(nil)
 	if namespace != "" {
+		if err := (lashstore.ArtifactName{Namespace: namespace, Name: "any"}).Validate(); err != nil {
+			return nil, err
+		}
 		query, args = query+` WHERE namespace=?`, []any{namespace}
 	}
 	err = s.read(ctx, "list artifacts", func(ctx context.Context, c *conn) error {

@@ -43,6 +43,7 @@ func OpenCatalog(ctx context.Context, path string, opts CatalogOptions) (*Catalo
 		busyTimeout: opts.BusyTimeout,
 		pageSize:    catalogPageSize,
 		readers:     catalogReaders,
+		schema:      catalogSchema(),
 	}
 	mode := modeCreate
 	if opts.ReadOnly {

@@ -23,12 +23,13 @@ const (
 type Holder struct {
 	kind      int64
 	key       string
+	session   lashstore.SessionID // of a session's holder
 	expiresAt time.Time
 }
 
 // SessionHolder is the holder of a session's references.
-func SessionHolder(inc lashstore.Incarnation) Holder {
-	return Holder{kind: holderSession, key: string(inc)}
+func SessionHolder(id lashstore.SessionID, inc lashstore.Incarnation) Holder {
+	return Holder{kind: holderSession, key: string(inc), session: id}
 }
 
 // NewUploadHolder makes a holder for an upload that protects what it reserves
@@ -54,13 +55,13 @@ func (k *Catalog) holderID(ctx context.Context, c *conn, h Holder, create bool) 
 	if h.kind == holderSession {
 		// A session that is being deleted must not gain references: the deletion has
 		// removed its edges, or is about to.
-		live, err := c.one(ctx, `SELECT 1 FROM session WHERE incarnation=? AND state IN (?, ?)`,
-			[]any{h.key, int64(sessionCreating), int64(sessionLive)}, new(int64))
+		live, err := c.one(ctx, `SELECT 1 FROM session WHERE session_id=? AND incarnation=? AND state IN (?, ?)`,
+			[]any{string(h.session), h.key, int64(sessionCreating), int64(sessionLive)}, new(int64))
 		if err != nil {
 			return 0, err
 		}
 		if !live {
-			return 0, fmt.Errorf("incarnation %s: %w", h.key, lashstore.ErrSessionDeleted)
+			return 0, fmt.Errorf("session %q, incarnation %s: %w", h.session, h.key, lashstore.ErrSessionDeleted)
 		}
 	}
 	if !create {

@@ -204,9 +204,9 @@ func parseCursor(list lashstore.ListSessions) (cur listCursor, err error) {
 const (
 	listSelect = `SELECT session_id, incarnation, session_name, model, cwd, relation, created_at_ms, updated_at_ms,
 		head_revision, node_count, first_user_message, user_message_count FROM session WHERE state IN (0,1)`
-	listByParent  = ` AND parent_id=?`
+	listByParent  = ` AND parent_id=? AND parent_id<>''`
 	listByID      = ` AND session_id>? ORDER BY session_id LIMIT ?`
-	listByUpdated = ` AND (updated_at_ms<? OR (updated_at_ms=? AND session_id<?)) ORDER BY updated_at_ms DESC, session_id DESC LIMIT ?`
+	listByUpdated = ` AND (updated_at_ms, session_id)<(?, ?) ORDER BY updated_at_ms DESC, session_id DESC LIMIT ?`
 )
 
 // ListSessions returns one page of the sessions that are not deleted.
@@ -233,7 +233,7 @@ func (k *Catalog) ListSessions(ctx context.Context, list lashstore.ListSessions)
 		if list.Cursor == "" {
 			at = lashstore.MaxCounter
 		}
-		query, args = query+listByUpdated, append(args, at, at, string(cur.ID), limit+1)
+		query, args = query+listByUpdated, append(args, at, string(cur.ID), limit+1)
 	}
 	err = k.read(ctx, "list sessions", func(ctx context.Context, c *conn) error {
 		return c.each(ctx, query, args, func(scan func(...any) error) error {

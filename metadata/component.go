@@ -71,10 +71,14 @@ func (s *SessionDB) liveComponents(ctx context.Context, c *conn) (map[string]*co
 }
 
 // readComponents returns the components of a revision, without their bytes.
-func (s *SessionDB) readComponents(ctx context.Context, c *conn, rev *revisionRow) (map[string]lashstore.Component, error) {
+func (s *SessionDB) readComponents(ctx context.Context, c *conn, rev *revisionRow, head bool) (map[string]lashstore.Component, error) {
 	out := make(map[string]lashstore.Component)
 	n := counter(rev.revision)
-	err := c.each(ctx, componentSelect+` WHERE added_rev<=? AND (removed_rev IS NULL OR removed_rev>?)`, []any{n, n},
+	where, args := ` WHERE added_rev<=? AND (removed_rev IS NULL OR removed_rev>?)`, []any{n, n}
+	if head {
+		where, args = ` WHERE removed_rev IS NULL`, nil
+	}
+	err := c.each(ctx, componentSelect+where, args,
 		func(scan func(...any) error) error {
 			r, err := s.scanComponent(scan)
 			if err != nil {

@@ -35,6 +35,7 @@ type databaseOptions struct {
 	busyTimeout time.Duration
 	pageSize    int
 	readers     int
+	schema      schema
 }
 
 // database is one SQLite file: a writer connection, opened first, and a few
@@ -152,6 +153,18 @@ func (d *database) configure(ctx context.Context, c *conn, mode openMode) error 
 	if mode == modeRead || mode == modeImmutable {
 		// The first read of the file tells whether it can be opened at all.
 		return translate("open", d.path, c.sql.QueryRowContext(ctx, "PRAGMA schema_version").Scan(new(int64)))
+	}
+	// A file that is not ours must not be changed, and switching its log mode would.
+	steps, err := d.opts.schema.steps()
+	if err != nil {
+		return err
+	}
+	err = d.retryBusy(ctx, func() error {
+		_, err := d.opts.schema.version(ctx, c, d.path, len(steps))
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	if err := d.retryBusy(ctx, func() error { return c.walMode(ctx) }); err != nil {
 		return translate("switch to write-ahead logging", d.path, err)

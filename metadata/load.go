@@ -2,6 +2,7 @@ package metadata
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/lashstore/lashstore"
 )
@@ -20,8 +21,14 @@ func (s *SessionDB) Load(ctx context.Context, opts lashstore.LoadOptions) (snap 
 			return err
 		}
 		snap = &lashstore.Snapshot{}
-		if snap.Head, err = s.head(ctx, c, row); err != nil || row == nil {
+		if snap.Head, err = s.head(ctx, c, row); err != nil {
 			return err
+		}
+		if row == nil {
+			if opts.Leaf != "" {
+				return fmt.Errorf("session %q: leaf %q: %w", s.id, opts.Leaf, lashstore.ErrNodeNotFound)
+			}
+			return nil
 		}
 		if snap.Frames, err = s.readFrames(ctx, c, row); err != nil {
 			return err
@@ -35,7 +42,7 @@ func (s *SessionDB) Load(ctx context.Context, opts lashstore.LoadOptions) (snap 
 		if row.turnState == nil {
 			return nil
 		}
-		snap.Checkpoint, tier, err = s.readCheckpoint(ctx, c, row, opts.HydrateLimit)
+		snap.Checkpoint, tier, err = s.readCheckpoint(ctx, c, row, isHead, opts.HydrateLimit)
 		return err
 	})
 	if err != nil {
@@ -44,7 +51,7 @@ func (s *SessionDB) Load(ctx context.Context, opts lashstore.LoadOptions) (snap 
 	return snap, tier, nil
 }
 
-func (s *SessionDB) readCheckpoint(ctx context.Context, c *conn, row *revisionRow, limit int64) (*lashstore.Checkpoint, map[string]Content, error) {
+func (s *SessionDB) readCheckpoint(ctx context.Context, c *conn, row *revisionRow, head bool, limit int64) (*lashstore.Checkpoint, map[string]Content, error) {
 	if limit == 0 {
 		limit = lashstore.DefaultHydrateLimit
 	}
@@ -53,7 +60,7 @@ func (s *SessionDB) readCheckpoint(ctx context.Context, c *conn, row *revisionRo
 		return nil, nil, err
 	}
 	cp := &lashstore.Checkpoint{TurnState: state}
-	if cp.Components, err = s.readComponents(ctx, c, row); err != nil {
+	if cp.Components, err = s.readComponents(ctx, c, row, head); err != nil {
 		return nil, nil, err
 	}
 	tier := make(map[string]Content)

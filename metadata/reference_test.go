@@ -19,7 +19,7 @@ func (b *bundle) stored(t *testing.T, names ...string) []Object {
 	for i, n := range names {
 		digests[i] = digestOf(n)
 	}
-	res, err := b.catalog.Reserve(t.Context(), SessionHolder(b.inc), digests)
+	res, err := b.catalog.Reserve(t.Context(), SessionHolder(testSession, b.inc), digests)
 	must(t, err)
 	objects := make([]Object, len(res))
 	var up []Uploaded
@@ -52,7 +52,9 @@ func (b *bundle) commitContent(t *testing.T, db *SessionDB, f lashstore.Fence, r
 	_, err := db.Commit(t.Context(), &CommitInput{
 		Commit: &c,
 		Fresh:  map[lashstore.Digest]*Content{d: {Size: 1, Manifest: []byte("m"), Objects: objects}},
-		Verify: func(ctx context.Context) error { return b.catalog.Verify(ctx, SessionHolder(b.inc), objects) },
+		Verify: func(ctx context.Context) error {
+			return b.catalog.Verify(ctx, SessionHolder(testSession, b.inc), objects)
+		},
 	})
 	return err
 }
@@ -60,7 +62,7 @@ func (b *bundle) commitContent(t *testing.T, db *SessionDB, f lashstore.Fence, r
 func (b *bundle) settle(t *testing.T) {
 	t.Helper()
 	more, err := b.db.Settle(t.Context(), func(ctx context.Context, gone []lashstore.Digest) error {
-		return b.catalog.Release(ctx, SessionHolder(b.inc), gone)
+		return b.catalog.Release(ctx, SessionHolder(testSession, b.inc), gone)
 	})
 	must(t, err)
 	if more {
@@ -136,7 +138,7 @@ func TestSettleKeepsWhatIsHeldAgain(t *testing.T) {
 func TestVerify(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	h := SessionHolder(b.inc)
+	h := SessionHolder(testSession, b.inc)
 	objects := b.stored(t, "a")
 	must(t, b.catalog.Verify(t.Context(), h, objects))
 	other := []Object{{Digest: objects[0].Digest, Generation: objects[0].Generation + 1}}
@@ -158,7 +160,7 @@ func TestVerify(t *testing.T) {
 func TestReserve(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	h := SessionHolder(b.inc)
+	h := SessionHolder(testSession, b.inc)
 	first, err := b.catalog.Reserve(t.Context(), h, []lashstore.Digest{digestOf("a")})
 	must(t, err)
 	must(t, b.catalog.write(t.Context(), "condemn", func(ctx context.Context, c *conn) error {
@@ -185,8 +187,8 @@ func TestReserveForDeletedSession(t *testing.T) {
 	b := setup(t)
 	b.stored(t, "a")
 	must(t, b.catalog.SetState(t.Context(), testSession, b.inc, SessionDeleting))
-	must(t, b.catalog.ReleaseAll(t.Context(), SessionHolder(b.inc)))
-	_, err := b.catalog.Reserve(t.Context(), SessionHolder(b.inc), []lashstore.Digest{digestOf("b")})
+	must(t, b.catalog.ReleaseAll(t.Context(), SessionHolder(testSession, b.inc)))
+	_, err := b.catalog.Reserve(t.Context(), SessionHolder(testSession, b.inc), []lashstore.Digest{digestOf("b")})
 	if !errors.Is(err, lashstore.ErrSessionDeleted) {
 		t.Errorf("got %v", err)
 	}

@@ -207,7 +207,7 @@ func (s *SessionDB) revisionInfo(ctx context.Context, c *conn, r *revisionRow) (
 		return info, err
 	}
 	info.TurnIndex = state.TurnIndex
-	components, err := s.readComponents(ctx, c, r)
+	components, err := s.readComponents(ctx, c, r, false)
 	if err != nil || len(components) == 0 {
 		return info, err
 	}

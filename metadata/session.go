@@ -50,6 +50,7 @@ func (o SessionOptions) database() databaseOptions {
 		busyTimeout: o.BusyTimeout,
 		pageSize:    sessionPageSize,
 		readers:     sessionReaders,
+		schema:      sessionSchema(),
 	}
 }
 

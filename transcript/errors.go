@@ -10,7 +10,8 @@ import (
 	"github.com/lashstore/lashstore"
 )
 
-// ErrNotEmpty: the session to import into has commits that are not of this import.
+// ErrNotEmpty means that the session to import into has commits that are not of
+// this import.
 var ErrNotEmpty = errors.New("session is not empty")
 
 // InputError says where input is malformed and why.

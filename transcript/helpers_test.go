@@ -35,7 +35,7 @@ func readFile(t *testing.T, name string) string {
 // folder the test is skipped, unless the variable asked for it.
 func trajectoryFiles(t *testing.T) []string {
 	t.Helper()
-	dir, asked := os.LookupEnv("LASHSTORE_TRAJECTORIES")
+	dir, asked := os.LookupEnv("LASHSTORE_TRAJECTORIES") //nolint:forbidigo // names a folder of test data, not a setting
 	if !asked {
 		dir = filepath.Join("..", "..", "shared", "data", "trajectories")
 	}

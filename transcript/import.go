@@ -125,8 +125,7 @@ func (im *importer) claim(ctx context.Context) error {
 	var err error
 	im.renewed = im.opts.Now()
 	im.lease, err = im.session.ClaimLease(ctx, im.opts.Owner, im.opts.LeaseTTL)
-	var held *lashstore.LeaseHeldError
-	if errors.As(err, &held) {
+	if held, ok := errors.AsType[*lashstore.LeaseHeldError](err); ok {
 		im.lease, err = im.session.ReclaimLease(ctx, im.opts.Owner, held.Holder, im.opts.LeaseTTL)
 	}
 	return err

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -44,8 +45,8 @@ func (s *Step) complete(next *Message) bool {
 // answered reports whether the step has an assistant message, and only tool results
 // behind it.
 func (s *Step) answered() bool {
-	for i := len(s.Messages) - 1; i >= 0; i-- {
-		if m := s.Messages[i]; !m.isToolResult() {
+	for _, m := range slices.Backward(s.Messages) {
+		if !m.isToolResult() {
 			return contractRole(m.Role) == lashstore.RoleAssistant
 		}
 	}

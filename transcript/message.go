@@ -126,6 +126,7 @@ func (m *Message) parts() ([]lashstore.Part, bool) {
 				parts = append(parts, part)
 			}
 		}
+	default: // null, absent, or an object of an unknown kind: no text
 	}
 	for call := range elements(m.calls) {
 		if part, ok := toolCallPart(call); ok {

@@ -1,7 +1,6 @@
 package transcript
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -51,13 +50,13 @@ func (s Source) section(offset int64) *io.SectionReader {
 }
 
 // byteOrderMark at the start of a file is ignored, as RFC 8259 allows.
-var byteOrderMark = []byte("\xef\xbb\xbf")
+const byteOrderMark = "\xef\xbb\xbf"
 
 // start is the offset of the first byte behind a byte order mark.
 func (s Source) start() int64 {
 	head := make([]byte, len(byteOrderMark))
 	n, _ := s.Reader.ReadAt(head, 0) // what cannot be read is found when it is parsed
-	if bytes.Equal(head[:n], byteOrderMark) {
+	if string(head[:n]) == byteOrderMark {
 		return int64(n)
 	}
 	return 0

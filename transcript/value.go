@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"maps"
 	"math"
 	"strconv"
 
@@ -82,11 +83,7 @@ func fields(v jsontext.Value) map[string]jsontext.Value {
 	if v.Kind() != '{' {
 		return nil
 	}
-	f := make(map[string]jsontext.Value)
-	for name, value := range members(v) {
-		f[name] = value
-	}
-	return f
+	return maps.Collect(members(v))
 }
 
 // optionalText returns the text of a string, or "" for anything else.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -168,11 +169,9 @@ func (c *choice) Type() string { return strings.Join(c.allowed, "|") }
 
 // Set accepts one of the allowed values.
 func (c *choice) Set(s string) error {
-	for _, ok := range c.allowed {
-		if s == ok {
-			c.value = s
-			return nil
-		}
+	if slices.Contains(c.allowed, s) {
+		c.value = s
+		return nil
 	}
 	return errors.New("must be " + strings.Join(c.allowed[:len(c.allowed)-1], ", ") + " or " + c.allowed[len(c.allowed)-1])
 }
@@ -180,5 +179,5 @@ func (c *choice) Set(s string) error {
 // isTerminal reports whether a stream of the process is a terminal.
 func isTerminal(stream any) bool {
 	f, ok := stream.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // file descriptors are small
+	return ok && term.IsTerminal(int(f.Fd()))
 }

@@ -49,16 +49,18 @@ func (a *app) sessionRemove(ctx context.Context, id lashstore.SessionID, yes boo
 		case errors.Is(err, lashstore.ErrSessionDeleted):
 			doc.WasDeleted, yes = true, true
 		case err == nil:
-			err = s.Close()
+			if err := s.Close(); err != nil {
+				return err
+			}
+		default: // damaged, perhaps: deleting says what can be done about it
 		}
-		// What cannot be opened, because it is damaged, can still be deleted.
 		if !yes {
 			if err := a.confirm(fmt.Sprintf("Delete session %s for good? [y/N] ", printable(string(id)))); err != nil {
-				return errors.Join(err)
+				return err
 			}
 		}
 		if derr := store.DeleteSession(ctx, id); derr != nil {
-			return errors.Join(derr, err)
+			return derr
 		}
 		return a.print(doc, func(w *tableWriter) {
 			if doc.WasDeleted {

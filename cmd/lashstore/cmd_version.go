@@ -8,7 +8,7 @@ import (
 )
 
 // version is set by the linker when a release is built.
-var version = "" //nolint:gochecknoglobals // the linker can only set a global
+var version = ""
 
 // buildVersion is the version of this program: the linker's, or what the module
 // system knows.

@@ -26,34 +26,47 @@ func (d *demo) readBack(ctx context.Context) error {
 		if err := d.checkCounts(ctx, s); err != nil {
 			return err
 		}
-		distinct := make(map[lashstore.Digest]struct{})
+		contents := make(map[lashstore.Digest]int64)
 		var state []byte
 		for i, t := range d.doc.Turns {
-			snap, err := s.Load(ctx, lashstore.LoadOptions{Revision: t.Revision, Scope: lashstore.ScopeNoGraph})
-			if err != nil {
-				return err
-			}
-			if t.Turn != i+1 || t.Revision != lashstore.Revision(i+1) || snap.Checkpoint == nil { //nolint:gosec // small
+			if t.Turn != i+1 || t.Revision != lashstore.Revision(i+1) {
 				return fmt.Errorf("commit %d is turn %d, revision %d", i+1, t.Turn, t.Revision)
 			}
 			state = demoState(state, t.Turn)
-			stored := snap.Checkpoint.Components[lashstore.ComponentExecutionState]
-			for _, got := range []lashstore.Digest{stored.Ref.Digest, lashstore.DigestOf(stored.Bytes), t.StateDigest} {
-				if got != lashstore.DigestOf(state) {
-					return fmt.Errorf("the state of turn %d is %s, expected %s", t.Turn, got, lashstore.DigestOf(state))
-				}
+			components, err := checkTurn(ctx, s, t, lashstore.DigestOf(state))
+			if err != nil {
+				return err
 			}
-			for _, c := range snap.Checkpoint.Components {
+			for _, c := range components {
 				d.doc.Storage.LogicalBytes += c.Ref.SizeBytes
-				if _, seen := distinct[c.Ref.Digest]; !seen {
-					distinct[c.Ref.Digest] = struct{}{}
-					d.doc.Storage.DistinctBytes += c.Ref.SizeBytes
-				}
+				contents[c.Ref.Digest] = c.Ref.SizeBytes
 			}
+		}
+		for _, size := range contents {
+			d.doc.Storage.DistinctBytes += size
 		}
 		d.doc.Verified = true
 		return nil
 	})
+}
+
+// checkTurn compares the state of a turn's revision, its recorded digest and what
+// the worker reported with what it should be.
+func checkTurn(ctx context.Context, s lashstore.Session, t demoTurn, want lashstore.Digest) (map[string]lashstore.Component, error) {
+	snap, err := s.Load(ctx, lashstore.LoadOptions{Revision: t.Revision, Scope: lashstore.ScopeNoGraph})
+	if err != nil {
+		return nil, err
+	}
+	if snap.Checkpoint == nil {
+		return nil, fmt.Errorf("revision %d has no checkpoint", t.Revision)
+	}
+	stored := snap.Checkpoint.Components[lashstore.ComponentExecutionState]
+	for _, got := range []lashstore.Digest{stored.Ref.Digest, lashstore.DigestOf(stored.Bytes), t.StateDigest} {
+		if got != want {
+			return nil, fmt.Errorf("the state of turn %d is %s, expected %s", t.Turn, got, want)
+		}
+	}
+	return snap.Checkpoint.Components, nil
 }
 
 // checkCounts checks that nothing ran twice and nothing was left out.

@@ -22,11 +22,11 @@ import (
 // The tests of this file run the real program in real processes.
 
 func TestMain(m *testing.M) {
-	flag := m.Run()
+	code := m.Run()
 	if program.dir != "" {
 		_ = os.RemoveAll(program.dir) // what stays is in the system's temporary directory
 	}
-	os.Exit(flag)
+	os.Exit(code)
 }
 
 // program is this command, built once for all tests.
@@ -40,6 +40,7 @@ var program struct {
 func binary(t *testing.T) string {
 	t.Helper()
 	program.once.Do(func() {
+		//nolint:usetesting // it outlives the test that happens to come first
 		if program.dir, program.err = os.MkdirTemp("", "lashstore-test-*"); program.err != nil {
 			return
 		}
@@ -47,7 +48,7 @@ func binary(t *testing.T) string {
 		if runtime.GOOS == "windows" {
 			program.path += ".exe"
 		}
-		out, err := exec.Command("go", "build", "-o", program.path, ".").CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program.path, ".").CombinedOutput()
 		if err != nil {
 			program.err = fmt.Errorf("%w: %s", err, out)
 		}
@@ -81,7 +82,7 @@ func (s *shell) run(t *testing.T, stdin io.Reader, args ...string) outcome {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &stdout, &stderr
 	err := cmd.Run()
-	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
 		t.Fatal(err)
 	}
 	return outcome{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}

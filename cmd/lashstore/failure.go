@@ -27,8 +27,12 @@ func (e *usageError) Error() string { return e.err.Error() }
 
 func (e *usageError) Unwrap() error { return e.err }
 
-// errInputFile: a file that the command line names is not there or not a file.
-var errInputFile = errors.New("input file")
+var (
+	// errInputFile: a file that the command line names is not there or not a file.
+	errInputFile = errors.New("input file")
+	// errNoData: the data directory, or the tenant in it, does not exist.
+	errNoData = errors.New("no data")
+)
 
 func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
 
@@ -63,6 +67,7 @@ func kinds() []kind {
 		{lashstore.ErrAttachmentNotFound, "attachment_not_found", exitNotFound},
 		{lashstore.ErrArtifactNotFound, "artifact_not_found", exitNotFound},
 		{lashstore.ErrBlobNotFound, "blob_not_found", exitNotFound},
+		{errNoData, "no_data", exitNotFound},
 		{errInputFile, "input_file", exitUsage},
 		{transcript.ErrNotEmpty, "session_not_empty", exitConflict},
 		{lashstore.ErrHeadMoved, "head_moved", exitConflict},
@@ -89,8 +94,7 @@ func kinds() []kind {
 
 // classify names an error and its exit code.
 func classify(err error) (code string, exit int) {
-	var usage *usageError
-	if errors.As(err, &usage) {
+	if _, ok := errors.AsType[*usageError](err); ok {
 		return "usage", exitUsage
 	}
 	for _, k := range kinds() {
@@ -113,7 +117,7 @@ func (a *app) report(err error) int {
 		return exit
 	}
 	f := failure{Code: code, Message: err.Error()}
-	if in := (*transcript.InputError)(nil); errors.As(err, &in) {
+	if in, ok := errors.AsType[*transcript.InputError](err); ok {
 		f.File, f.Line, f.Path = in.File, in.Line, in.Path
 	}
 	enc := json.NewEncoder(a.stderr)

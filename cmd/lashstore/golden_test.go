@@ -37,6 +37,8 @@ type outcome struct {
 func (c *console) run(t *testing.T, stdin string, args ...string) outcome {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
+	c.clock = c.clock.Add(time.Second)
+	now := c.clock
 	exit := execute(t.Context(), environment{
 		stdin:  strings.NewReader(stdin),
 		stdout: &stdout,
@@ -48,23 +50,23 @@ func (c *console) run(t *testing.T, stdin string, args ...string) outcome {
 			v, ok := c.env[key]
 			return v, ok
 		},
-		now:        func() time.Time { c.clock = c.clock.Add(time.Millisecond); return c.clock },
+		now:        func() time.Time { return now },
 		executable: func() (string, error) { return "", errors.New("not in this test") },
 		workDir:    func() (string, error) { return "/work", nil },
 	}, args)
 	return outcome{stdout.String(), stderr.String(), exit}
 }
 
-// random matches what differs from run to run: incarnations and cursors.
+// What depends on more than the command line.
 var (
-	incarnation = regexp.MustCompile(`\b[0-9a-f]{32}\b`)
+	incarnation = regexp.MustCompile(`([ "])[0-9a-f]{32}\b`)
 	clockTime   = regexp.MustCompile(`2026-01-0\dT[0-9:.]+Z`)
 )
 
 func (c *console) scrub(s string) string {
 	s = strings.ReplaceAll(s, c.dir, "<dir>")
 	s = clockTime.ReplaceAllString(s, "<time>")
-	return incarnation.ReplaceAllString(s, "<incarnation>")
+	return incarnation.ReplaceAllString(s, "${1}<incarnation>")
 }
 
 // Output is an interface: people read it, and scripts read the JSON. Each line of

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/google/uuid"
 
@@ -23,7 +24,18 @@ func (a *app) openStore(ctx context.Context, dir string, readOnly bool) (lashsto
 	if a.flags.durability.value == durabilityNormal {
 		opts.Durability = "normal"
 	}
-	return local.Open(ctx, dir, opts)
+	store, err := local.Open(ctx, dir, opts)
+	if readOnly && errors.Is(err, fs.ErrNotExist) {
+		tenant := opts.Tenant
+		if tenant == "" {
+			tenant = local.DefaultTenant
+		}
+		return nil, fmt.Errorf("%w of tenant %q in %s: the first write makes it", errNoData, tenant, dir)
+	}
+	if err != nil {
+		return nil, err // not a nil *local.Store in an interface
+	}
+	return store, nil
 }
 
 // owner identifies this process as a holder of leases.

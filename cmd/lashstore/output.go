@@ -86,14 +86,14 @@ func shorten(s string) string {
 }
 
 func size(n int64) string {
-	return humanize.IBytes(uint64(max(n, 0))) //nolint:gosec // not negative
+	return humanize.IBytes(uint64(max(n, 0)))
 }
 
 func count[N ~int | ~int64 | ~uint64](n N) string {
 	if uint64(n) > math.MaxInt64 {
 		return fmt.Sprint(n)
 	}
-	return humanize.Comma(int64(n)) //nolint:gosec // checked above
+	return humanize.Comma(int64(n))
 }
 
 func timestamp(t time.Time) string {

@@ -2,7 +2,6 @@ package testenv
 
 import (
 	"encoding/binary"
-	"hash/fnv"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -15,15 +14,11 @@ type Rand struct {
 	src *rand.ChaCha8
 }
 
-// NewRand returns a source seeded with the test's name, and logs the seed: a test
-// that runs alone sees the same bytes as in the whole run.
-func NewRand(t testing.TB) *Rand {
-	t.Helper()
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(t.Name()))
-	seed := h.Sum64()
-	t.Logf("random seed %d", seed)
-	return NewSeededRand(seed)
+// NewRand returns a source with the test's [Seed]: a test that runs alone sees the
+// same bytes as in the whole run.
+func NewRand(tb testing.TB) *Rand {
+	tb.Helper()
+	return NewSeededRand(Seed(tb))
 }
 
 // NewSeededRand returns the source of a seed.

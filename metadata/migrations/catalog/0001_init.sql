@@ -58,6 +58,7 @@ CREATE TABLE upload(
   uploaded_at_ms INTEGER NOT NULL,
   expires_at_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX upload_holder ON upload(holder);
 
 -- Objects whose deletion is decided and not yet confirmed.
 CREATE TABLE doomed(
