@@ -137,8 +137,10 @@ func TestRetryable(t *testing.T) {
 			t.Errorf("retryable %s: %t, want %t", name, got, want)
 		}
 	}
-	for _, err := range []error{nil, errors.New("x"), context.Canceled, context.DeadlineExceeded,
-		&lashstore.StorageError{Kind: lashstore.ErrStorage, Err: context.Canceled}} {
+	for _, err := range []error{
+		nil, errors.New("x"), context.Canceled, context.DeadlineExceeded,
+		&lashstore.StorageError{Kind: lashstore.ErrStorage, Err: context.Canceled},
+	} {
 		if lashstore.Retryable(err) {
 			t.Errorf("%v is retryable", err)
 		}

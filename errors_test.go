@@ -65,9 +65,8 @@ func TestStructErrorsUnwrap(t *testing.T) {
 
 func checkAs[E error](t *testing.T, err error) {
 	t.Helper()
-	var target E
-	if !errors.As(errors.Join(err), &target) {
-		t.Errorf("errors.As finds no %T", target)
+	if target, ok := errors.AsType[E](errors.Join(err)); !ok {
+		t.Errorf("errors.AsType finds no %T", target)
 	}
 }
 

@@ -11,7 +11,9 @@ import (
 // A resume list shows a message's text: what a person wrote, not what tools said.
 func TestMessageText(t *testing.T) {
 	t.Parallel()
-	part := func(kind lashstore.PartKind, content string) lashstore.Part { return lashstore.Part{Kind: kind, Content: content} }
+	part := func(kind lashstore.PartKind, content string) lashstore.Part {
+		return lashstore.Part{Kind: kind, Content: content}
+	}
 	for name, c := range map[string]struct {
 		parts []lashstore.Part
 		want  string

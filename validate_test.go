@@ -265,7 +265,8 @@ func TestTimes(t *testing.T) {
 		}
 	}
 	for _, good := range []time.Time{
-		{}, time.UnixMilli(0), time.UnixMilli(lashstore.MaxTimeMS),
+		{},
+		time.UnixMilli(0), time.UnixMilli(lashstore.MaxTimeMS),
 		time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC),
 	} {
 		for _, err := range at(good) {

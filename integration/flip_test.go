@@ -18,7 +18,7 @@ import (
 // flips is how many damaged copies of each file are tried.
 func flips() int {
 	if testenv.InCI() {
-		return 1500
+		return 800
 	}
 	return 150
 }

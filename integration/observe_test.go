@@ -260,7 +260,7 @@ var damageErrors = []error{
 func (s *sample) judge(o observation) error {
 	if o.err == nil {
 		if want := s.before[o.call]; o.value != want {
-			return fmt.Errorf("%s silently returned other data\n got %.600s\nwant %.600s", o.call, around(o.value, want), around(want, o.value))
+			return fmt.Errorf("%s silently returned other data\n got %.200s\nwant %.200s", o.call, around(o.value, want), around(want, o.value))
 		}
 		return nil
 	}

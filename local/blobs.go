@@ -40,7 +40,7 @@ func (s *Store) upload(ctx context.Context, r io.Reader, opts lashstore.PutBlobO
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.abandon(ctx, holder))
+			s.abandon(ctx, holder)
 		}
 	}()
 	if st, err = s.stage(ctx, holder, r, opts.Descriptor, opts.MaxBytes); err != nil {
@@ -56,11 +56,10 @@ func (s *Store) upload(ctx context.Context, r io.Reader, opts lashstore.PutBlobO
 
 // abandon lets go of what a failed upload reserved. It runs although the caller's
 // context may be over, and if it fails too the hold expires by itself.
-func (s *Store) abandon(ctx context.Context, h metadata.Holder) error {
+func (s *Store) abandon(ctx context.Context, h metadata.Holder) {
 	if err := s.catalog.ReleaseAll(context.WithoutCancel(ctx), h); err != nil {
 		s.opts.Logger.Warn("release a failed upload; it will expire", "error", err)
 	}
-	return nil
 }
 
 // OpenBlob opens content that an upload protects or that is one object.

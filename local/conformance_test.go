@@ -3,6 +3,7 @@ package local_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -116,8 +117,8 @@ func (h *harness) path(tb testing.TB, id lashstore.SessionID) string {
 	catalog := filepath.Join(tenant, "catalog.db")
 	var inc string
 	if _, err := os.Stat(catalog); err == nil {
-		err := openDB(tb, catalog).QueryRow(`SELECT incarnation FROM session WHERE session_id=?`, string(id)).Scan(&inc)
-		if err != nil && err != sql.ErrNoRows { //nolint:errorlint // the driver returns it as it is
+		err := openDB(tb, catalog).QueryRowContext(tb.Context(), `SELECT incarnation FROM session WHERE session_id=?`, string(id)).Scan(&inc)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			tb.Fatalf("find session %q: %v", id, err)
 		}
 	}
@@ -127,7 +128,7 @@ func (h *harness) path(tb testing.TB, id lashstore.SessionID) string {
 // mustExec changes exactly one row of a session's database.
 func (h *harness) mustExec(tb testing.TB, id lashstore.SessionID, query string, args ...any) {
 	tb.Helper()
-	res, err := openDB(tb, h.path(tb, id)).Exec(query, args...)
+	res, err := openDB(tb, h.path(tb, id)).ExecContext(tb.Context(), query, args...)
 	if err != nil {
 		tb.Fatalf("%s: %v", query, err)
 	}
@@ -142,7 +143,7 @@ func (h *harness) objects(tb testing.TB, id lashstore.SessionID, d lashstore.Dig
 	tb.Helper()
 	db := openDB(tb, h.path(tb, id))
 	var manifest []byte
-	if err := db.QueryRow(`SELECT manifest FROM content WHERE digest=?`, d.Bytes()).Scan(&manifest); err != nil {
+	if err := db.QueryRowContext(tb.Context(), `SELECT manifest FROM content WHERE digest=?`, d.Bytes()).Scan(&manifest); err != nil {
 		tb.Fatalf("find content %s: %v", d, err)
 	}
 	if manifest == nil {
@@ -155,7 +156,7 @@ func (h *harness) objects(tb testing.TB, id lashstore.SessionID, d lashstore.Dig
 	keys := make([]string, 0, len(m.Chunks))
 	for _, c := range m.Chunks {
 		var generation int64
-		if err := db.QueryRow(`SELECT generation FROM object WHERE digest=?`, c.Digest.Bytes()).Scan(&generation); err != nil {
+		if err := db.QueryRowContext(tb.Context(), `SELECT generation FROM object WHERE digest=?`, c.Digest.Bytes()).Scan(&generation); err != nil {
 			tb.Fatalf("find object %s: %v", c.Digest, err)
 		}
 		name := cas.ObjectName{Digest: c.Digest, Generation: cas.Generation(generation)}

@@ -29,7 +29,7 @@ func (osProcesses) StartTime(pid int64) (start uint64, exists bool, err error) {
 }
 
 func readStat(path string) (start uint64, exists bool, err error) {
-	raw, err := os.ReadFile(path)
+	raw, err := os.ReadFile(path) //nolint:gosec // a path below /proc, made from a number
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, procErr := os.Stat("/proc/self/stat"); procErr != nil {
 			return 0, false, fmt.Errorf("read the process table: %w", procErr)

@@ -28,6 +28,7 @@ func (h *session) touch()                             { h.store.settler.touch(h.
 func (h *session) holder() metadata.Holder {
 	return metadata.SessionHolder(h.key.id, h.key.incarnation)
 }
+
 func (h *session) errorf(op string, err error) error {
 	return fmt.Errorf("%s: session %q: %w", op, h.key.id, err)
 }

@@ -129,7 +129,7 @@ func fitOpenFiles(sessions int) int {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return sessions
 	}
-	files := int(min(limit.Cur, 1<<30)) //nolint:gosec // bounded
+	files := int(min(limit.Cur, 1<<30))
 	return max(1, min(sessions, files/2/filesPerSession))
 }
 

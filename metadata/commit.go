@@ -107,8 +107,8 @@ func (t *commitTx) releaseLease(ctx context.Context, c *conn) error {
 	if err != nil {
 		return err
 	}
-	if t.s.checkFence(l, t.in.Commit.Fence, t.now, false) != nil {
-		return nil // a replay may have lost the lease; a commit has checked it
+	if refused := t.s.checkFence(l, t.in.Commit.Fence, t.now, false); refused != nil {
+		return nil //nolint:nilerr // a replay may have lost the lease; a commit has checked it
 	}
 	return t.s.writeLease(ctx, c, leaseRow{fencing: l.fencing})
 }

@@ -36,7 +36,7 @@ func (c *conn) exec(ctx context.Context, query string, args ...any) error {
 
 // execCount returns how many rows changed.
 func (c *conn) execCount(ctx context.Context, query string, args ...any) (int64, error) {
-	s, err := c.stmt(ctx, query)
+	s, err := c.stmt(ctx, query) //nolint:sqlclosecheck // kept for the life of the connection
 	if err != nil {
 		return 0, err
 	}
@@ -49,7 +49,7 @@ func (c *conn) execCount(ctx context.Context, query string, args ...any) (int64,
 
 // insert returns the rowid of the new row, or 0 if nothing was inserted.
 func (c *conn) insert(ctx context.Context, query string, args ...any) (int64, error) {
-	s, err := c.stmt(ctx, query)
+	s, err := c.stmt(ctx, query) //nolint:sqlclosecheck // kept for the life of the connection
 	if err != nil {
 		return 0, err
 	}
@@ -65,7 +65,7 @@ func (c *conn) insert(ctx context.Context, query string, args ...any) (int64, er
 
 // one scans the only row of a query; found is false if there is none.
 func (c *conn) one(ctx context.Context, query string, args []any, dest ...any) (found bool, err error) {
-	s, err := c.stmt(ctx, query)
+	s, err := c.stmt(ctx, query) //nolint:sqlclosecheck // kept for the life of the connection
 	if err != nil {
 		return false, err
 	}
@@ -81,7 +81,7 @@ var errStop = errors.New("stop")
 
 // each calls fn for every row, until it returns errStop or another error.
 func (c *conn) each(ctx context.Context, query string, args []any, fn func(scan func(...any) error) error) (err error) {
-	s, err := c.stmt(ctx, query)
+	s, err := c.stmt(ctx, query) //nolint:sqlclosecheck // kept for the life of the connection
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"modernc.org/sqlite" // also registers the driver
-
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/lashstore/lashstore"
@@ -332,8 +331,7 @@ func (d *database) closeAll() error {
 
 // translateUnlessOurs translates driver errors and leaves the contract's alone.
 func translateUnlessOurs(op, path string, err error) error {
-	var se *sqlite.Error
-	if errors.As(err, &se) {
+	if _, ok := errors.AsType[*sqlite.Error](err); ok {
 		return translate(op, path, err)
 	}
 	return err

@@ -67,8 +67,7 @@ func fileKind(err error) error {
 
 // primaryCode returns SQLite's primary code of err, or 0.
 func primaryCode(err error) int {
-	var se *sqlite.Error
-	if errors.As(err, &se) {
+	if se, ok := errors.AsType[*sqlite.Error](err); ok {
 		return se.Code() & 0xff
 	}
 	return 0

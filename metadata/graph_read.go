@@ -22,65 +22,80 @@ const cancelEvery = 1024
 // next one: about as many as cost a new query.
 const seekAfter = 32
 
+// pathWalk reads a path, leaf first.
+type pathWalk struct {
+	s     *SessionDB
+	outer context.Context //nolint:containedctx // the caller's, for the time of one read
+	want  sql.NullInt64   // the next row of the path
+	depth int64           // of the last row of the path; -1 before the first
+	rows  int
+	// skipped counts rows of other branches since the last row of the path.
+	skipped int
+	path    []lashstore.Node
+}
+
 // pathFrom reads the nodes from seq up to its root and returns the visible ones,
 // root first. It scans backwards in order of insertion, where a path without
 // branches lies in one piece, and seeks over longer stretches of other branches.
 // outer is the caller's context.
 func (s *SessionDB) pathFrom(outer, ctx context.Context, c *conn, from sql.NullInt64) ([]lashstore.Node, error) {
-	var (
-		path  []lashstore.Node
-		want  = from
-		depth = int64(-1) // of the last row; -1 before the first
-		rows  int
-	)
-	for want.Valid {
-		skipped := 0
-		start := want.Int64
-		err := c.each(ctx, nodeSelect+` WHERE seq<=? ORDER BY seq DESC`, []any{start}, func(scan func(...any) error) error {
-			row, err := s.scanNode(scan)
-			if err != nil {
-				return err
-			}
-			if rows++; rows%cancelEvery == 0 && outer.Err() != nil {
-				return outer.Err()
-			}
-			if row.seq != want.Int64 {
-				if row.seq < want.Int64 {
-					return corrupt(s.id, "node", want.Int64, errMissing)
-				}
-				if skipped++; skipped > seekAfter {
-					return errStop
-				}
-				return nil
-			}
-			skipped = 0
-			if depth >= 0 && row.depth != depth-1 || row.parentSeq.Valid != (row.depth > 0) {
-				return corrupt(s.id, "node", row.node.NodeID, errDepth)
-			}
-			if row.parentSeq.Valid && row.parentSeq.Int64 >= row.seq {
-				return corrupt(s.id, "node", row.node.NodeID, errOrder)
-			}
-			depth, want = row.depth, row.parentSeq
-			if row.hidden == nodeVisible {
-				if len(path) > 0 {
-					path[len(path)-1].ParentNodeID = row.node.NodeID
-				}
-				path = append(path, row.node)
-			}
-			if !want.Valid {
-				return errStop
-			}
-			return nil
-		})
+	w := &pathWalk{s: s, outer: outer, want: from, depth: -1}
+	for w.want.Valid {
+		start := w.want.Int64
+		w.skipped = 0
+		err := c.each(ctx, nodeSelect+` WHERE seq<=? ORDER BY seq DESC`, []any{start}, w.visit)
 		if err != nil {
 			return nil, err
 		}
-		if want.Valid && want.Int64 == start {
+		if w.want.Valid && w.want.Int64 == start {
 			return nil, corrupt(s.id, "node", start, errMissing)
 		}
 	}
-	slices.Reverse(path)
-	return path, nil
+	slices.Reverse(w.path)
+	return w.path, nil
+}
+
+// visit looks at one row, in descending order.
+func (w *pathWalk) visit(scan func(...any) error) error {
+	row, err := w.s.scanNode(scan)
+	if err != nil {
+		return err
+	}
+	if w.rows++; w.rows%cancelEvery == 0 && w.outer.Err() != nil {
+		return w.outer.Err()
+	}
+	switch {
+	case row.seq < w.want.Int64:
+		return corrupt(w.s.id, "node", w.want.Int64, errMissing)
+	case row.seq > w.want.Int64:
+		if w.skipped++; w.skipped > seekAfter {
+			return errStop
+		}
+		return nil
+	}
+	w.skipped = 0
+	return w.take(row)
+}
+
+// take adds the next row of the path.
+func (w *pathWalk) take(row *nodeRow) error {
+	if w.depth >= 0 && row.depth != w.depth-1 || row.parentSeq.Valid != (row.depth > 0) {
+		return corrupt(w.s.id, "node", row.node.NodeID, errDepth)
+	}
+	if row.parentSeq.Valid && row.parentSeq.Int64 >= row.seq {
+		return corrupt(w.s.id, "node", row.node.NodeID, errOrder)
+	}
+	w.depth, w.want = row.depth, row.parentSeq
+	if row.hidden == nodeVisible {
+		if n := len(w.path); n > 0 {
+			w.path[n-1].ParentNodeID = row.node.NodeID
+		}
+		w.path = append(w.path, row.node)
+	}
+	if !w.want.Valid {
+		return errStop
+	}
+	return nil
 }
 
 // fullGraph reads all nodes visible at a revision, in order of insertion, each
@@ -101,7 +116,7 @@ func (s *SessionDB) fullGraph(outer, ctx context.Context, c *conn, rev int64) ([
 			}
 			var parent lashstore.NodeID
 			if row.parentSeq.Valid {
-				known := false
+				var known bool
 				if parent, known = visible[row.parentSeq.Int64]; !known {
 					return corrupt(s.id, "node", row.node.NodeID, fmt.Errorf("its parent %d: %w", row.parentSeq.Int64, errMissing))
 				}

@@ -7,8 +7,24 @@ import "testing"
 func TestRowSumTellsColumnsApart(t *testing.T) {
 	t.Parallel()
 	rows := [][]any{
-		{}, {nil}, {nil, nil}, {int64(0)}, {""}, {[]byte{}}, {"a"}, {[]byte("a")}, {"a", "b"}, {"ab", ""}, {"", "ab"},
-		{int64(1)}, {int64(-1)}, {"a", nil}, {nil, "a"}, {int64(256)}, {"\x00"}, {"0"},
+		{},
+		{nil},
+		{nil, nil},
+		{int64(0)},
+		{""},
+		{[]byte{}},
+		{"a"},
+		{[]byte("a")},
+		{"a", "b"},
+		{"ab", ""},
+		{"", "ab"},
+		{int64(1)},
+		{int64(-1)},
+		{"a", nil},
+		{nil, "a"},
+		{int64(256)},
+		{"\x00"},
+		{"0"},
 	}
 	seen := make(map[int64]int)
 	for i, row := range rows {

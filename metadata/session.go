@@ -227,7 +227,7 @@ func RemoveSessionFiles(path string, durability lashstore.Durability) error {
 // syncDirs makes the entries of folders durable.
 func syncDirs(dirs ...string) error {
 	for _, dir := range dirs {
-		f, err := os.Open(dir)
+		f, err := os.Open(dir) //nolint:gosec // a folder of the store
 		if err != nil {
 			return translate("open", dir, err)
 		}

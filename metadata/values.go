@@ -29,14 +29,6 @@ func fromMS(ms int64) time.Time {
 	return time.UnixMilli(ms).UTC()
 }
 
-// nullText maps an empty string to NULL.
-func nullText(s string) any {
-	if s == "" {
-		return nil
-	}
-	return s
-}
-
 // nullInt is the value of a nullable integer column, for arguments and checksums.
 func nullInt(n sql.NullInt64) any {
 	if !n.Valid {
@@ -55,14 +47,14 @@ func nullPtr(s *string) any {
 
 // counter converts an unsigned number of the contract to a column, having been
 // validated to fit.
-func counter[N ~uint64](n N) int64 { return int64(n) } //nolint:gosec // contract validation bounds it by MaxCounter
+func counter[N ~uint64](n N) int64 { return int64(n) } // contract validation bounds it by MaxCounter
 
 // unsigned converts a column to an unsigned number, refusing what was never written.
 func unsigned[N ~uint64](n int64) (N, error) {
 	if n < 0 {
 		return 0, fmt.Errorf("negative number %d", n)
 	}
-	return N(n), nil //nolint:gosec // checked above
+	return N(n), nil
 }
 
 // randomHex returns 128 random bits as 32 hexadecimal digits.
