@@ -29,8 +29,7 @@ func ExampleGraphBuilder() {
 // Callers branch on sentinels and read the data from the struct of the same name.
 func ExampleHeadMovedError() {
 	err := fmt.Errorf("commit: %w", &lashstore.HeadMovedError{Session: "s", Expected: 4, Actual: 5})
-	var moved *lashstore.HeadMovedError
-	if errors.As(err, &moved) {
+	if moved, ok := errors.AsType[*lashstore.HeadMovedError](err); ok {
 		fmt.Println("load again from revision", moved.Actual)
 	}
 	fmt.Println(errors.Is(err, lashstore.ErrHeadMoved), lashstore.Code(err), lashstore.Retryable(err))

@@ -13,7 +13,8 @@ import (
 	"github.com/lashstore/lashstore/local"
 )
 
-// fingerprint maps every file and folder below dir to its digest, mode and time.
+// fingerprint maps every file and folder below dir to its mode, and files to time and
+// digest too.
 func fingerprint(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
@@ -25,13 +26,13 @@ func fingerprint(t *testing.T, dir string) map[string]string {
 		if err != nil {
 			return err
 		}
-		print := info.Mode().String() + " " + info.ModTime().UTC().Format(time.RFC3339Nano)
+		print := info.Mode().String()
 		if info.Mode().IsRegular() {
 			content, err := os.ReadFile(path)
 			if err != nil {
 				return err
 			}
-			print += " " + lashstore.DigestOf(content).String()
+			print += " " + info.ModTime().UTC().Format(time.RFC3339Nano) + " " + lashstore.DigestOf(content).String()
 		}
 		all[path] = print
 		return nil

@@ -98,6 +98,12 @@ func firstOpen(ctx context.Context, c *child) error {
 func runTurns(ctx context.Context, h lashstore.Session, load workload, name string, n lashstore.Revision) error {
 	owner := lashstore.Owner{OwnerID: name, IncarnationID: name}
 	lease, err := h.ClaimLease(ctx, owner, time.Hour)
+	if err == nil && lease.Displaced != nil {
+		// Its own, of a turn that failed: a new grant takes that turn's claims over.
+		if err = h.ReleaseLease(ctx, lease.Fence()); err == nil {
+			lease, err = h.ClaimLease(ctx, owner, time.Hour)
+		}
+	}
 	if err != nil {
 		return err
 	}

@@ -48,14 +48,14 @@ func TestMalformedInput(t *testing.T) {
 		{"duplicate member", "a.jsonl", `{"role":"user","a":[{"b":1,"b":2}]}`, "a.jsonl:1: /a/0/b: two members have this name", lashstore.ErrInvalid},
 		{"invalid UTF-8", "a.jsonl", good + "{\"role\":\"user\",\"content\":\"\xff\"}", "a.jsonl:2: /content: not valid JSON: ", lashstore.ErrInvalid},
 		{"half a surrogate pair", "a.jsonl", `{"role":"user","content":"\ud800"}`, "a.jsonl:1: /content: not valid JSON: ", lashstore.ErrInvalid},
-		{"too deep", "a.jsonl", `{"role":"user","a":` + deep + `}`, `a.jsonl:1: node "m000001": payload depth`, lashstore.ErrGraphInvalid},
+		{"too deep", "a.jsonl", `{"role":"user","a":` + deep + `}`, `a.jsonl:1: node "m000001": payload depth`, lashstore.ErrLimitExceeded},
 		{
 			"huge line", "a.jsonl", good + `{"role":"user","content":"` + strings.Repeat("x", transcript.MaxLineBytes) + `"}`,
 			"a.jsonl:2: line bytes is ", lashstore.ErrLimitExceeded,
 		},
 		{
 			"huge payload", "a.jsonl", `{"role":"user","content":"` + strings.Repeat("x", transcript.MaxLineBytes-30) + `"}`,
-			`a.jsonl:1: node "m000001": payload bytes`, lashstore.ErrGraphInvalid,
+			`a.jsonl:1: node "m000001": payload bytes`, lashstore.ErrLimitExceeded,
 		},
 		{"empty trajectory file", "a.traj", "", "a.traj: not valid JSON: unexpected", lashstore.ErrInvalid},
 		{"no history", "a.traj", `{"trajectory":[]}`, `a.traj: "history" is missing`, lashstore.ErrInvalid},

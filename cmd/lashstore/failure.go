@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,47 +47,41 @@ type failure struct {
 // kind is what the command line makes of an error.
 type kind struct {
 	err  error
-	code string
+	code string // empty: that of [lashstore.Code]
 	exit int
 }
 
-// kinds lists what errors are, the more telling ones first.
+// kinds lists the exit codes of errors, the more telling ones first, and the names
+// of those that are not the contract's. All others are plain failures.
 func kinds() []kind {
 	return []kind{
-		{lashstore.ErrCorruptBlob, "corrupt_blob", exitCorrupt},
-		{lashstore.ErrCorruptRecord, "corrupt_record", exitCorrupt},
-		{lashstore.ErrCorruptDatabase, "corrupt_database", exitCorrupt},
-		{lashstore.ErrSchemaVersion, "schema_version", exitFailure},
-		{lashstore.ErrSessionDeleted, "session_deleted", exitNotFound},
-		{lashstore.ErrSessionNotFound, "session_not_found", exitNotFound},
-		{lashstore.ErrNodeNotFound, "node_not_found", exitNotFound},
-		{lashstore.ErrRevisionNotFound, "revision_not_found", exitNotFound},
-		{lashstore.ErrBatchNotFound, "batch_not_found", exitNotFound},
-		{lashstore.ErrAttachmentNotFound, "attachment_not_found", exitNotFound},
-		{lashstore.ErrArtifactNotFound, "artifact_not_found", exitNotFound},
-		{lashstore.ErrBlobNotFound, "blob_not_found", exitNotFound},
+		{lashstore.ErrCorruptBlob, "", exitCorrupt},
+		{lashstore.ErrCorruptRecord, "", exitCorrupt},
+		{lashstore.ErrCorruptDatabase, "", exitCorrupt},
+		{lashstore.ErrSessionDeleted, "", exitNotFound},
+		{lashstore.ErrSessionNotFound, "", exitNotFound},
+		{lashstore.ErrNodeNotFound, "", exitNotFound},
+		{lashstore.ErrRevisionNotFound, "", exitNotFound},
+		{lashstore.ErrBatchNotFound, "", exitNotFound},
+		{lashstore.ErrAttachmentNotFound, "", exitNotFound},
+		{lashstore.ErrArtifactNotFound, "", exitNotFound},
+		{lashstore.ErrBlobNotFound, "", exitNotFound},
 		{errNoData, "no_data", exitNotFound},
 		{errInputFile, "input_file", exitUsage},
 		{transcript.ErrNotEmpty, "session_not_empty", exitConflict},
-		{lashstore.ErrHeadMoved, "head_moved", exitConflict},
-		{lashstore.ErrTurnConflict, "turn_conflict", exitConflict},
-		{lashstore.ErrFenced, "fenced", exitConflict},
-		{lashstore.ErrLeaseHeld, "lease_held", exitConflict},
-		{lashstore.ErrClaimLost, "claim_lost", exitConflict},
-		{lashstore.ErrSourceKeyConflict, "source_key_conflict", exitConflict},
-		{lashstore.ErrBatchHeld, "batch_held", exitConflict},
-		{lashstore.ErrWrongSession, "wrong_session", exitConflict},
-		{lashstore.ErrBusy, "busy", exitConflict},
-		{lashstore.ErrLimitExceeded, "limit_exceeded", exitUsage},
-		{lashstore.ErrGraphInvalid, "graph_invalid", exitUsage},
-		{lashstore.ErrUnknownReference, "unknown_reference", exitUsage},
-		{lashstore.ErrInvalid, "invalid", exitUsage},
-		{lashstore.ErrReadOnly, "read_only", exitFailure},
-		{lashstore.ErrDiskFull, "disk_full", exitFailure},
-		{lashstore.ErrClosed, "closed", exitFailure},
-		{lashstore.ErrStorage, "storage", exitFailure},
-		{context.Canceled, "cancelled", exitFailure},
-		{context.DeadlineExceeded, "timeout", exitFailure},
+		{lashstore.ErrHeadMoved, "", exitConflict},
+		{lashstore.ErrTurnConflict, "", exitConflict},
+		{lashstore.ErrFenced, "", exitConflict},
+		{lashstore.ErrLeaseHeld, "", exitConflict},
+		{lashstore.ErrClaimLost, "", exitConflict},
+		{lashstore.ErrSourceKeyConflict, "", exitConflict},
+		{lashstore.ErrBatchHeld, "", exitConflict},
+		{lashstore.ErrWrongSession, "", exitConflict},
+		{lashstore.ErrBusy, "", exitConflict},
+		{lashstore.ErrLimitExceeded, "", exitUsage},
+		{lashstore.ErrGraphInvalid, "", exitUsage},
+		{lashstore.ErrUnknownReference, "", exitUsage},
+		{lashstore.ErrInvalid, "", exitUsage},
 	}
 }
 
@@ -99,10 +92,13 @@ func classify(err error) (code string, exit int) {
 	}
 	for _, k := range kinds() {
 		if errors.Is(err, k.err) {
+			if k.code == "" {
+				return lashstore.Code(err), k.exit
+			}
 			return k.code, k.exit
 		}
 	}
-	return "failure", exitFailure
+	return lashstore.Code(err), exitFailure
 }
 
 // report shows an error on standard error and returns its exit code.

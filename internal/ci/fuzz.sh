@@ -20,7 +20,7 @@ count=0
 while read -r package target; do
   count=$((count + 1))
   echo "fuzz $package $target"
-  go test -run='^$' -fuzz="^$target\$" -fuzztime="$fuzztime" "$package" </dev/null || failed+=("$package $target")
+  go test -run='^$' -fuzzminimizetime=10x -fuzz="^$target\$" -fuzztime="$fuzztime" "$package" </dev/null || failed+=("$package $target")
 done <<<"$targets"
 
 if [ ${#failed[@]} -gt 0 ]; then
