@@ -118,8 +118,9 @@ type BlobInfo struct {
 	StoredBytes int64 `json:"stored_bytes"`
 	// Objects is how many tier objects hold it: 1, or one for each chunk.
 	Objects int `json:"objects"`
-	// Holders is how many sessions and uploads refer to the blob's first object. A
-	// blob with 0 holders may be collected.
+	// Holders is how many sessions and uploads refer to the blob's first object; an
+	// upload that expired counts until a collection removes it. A blob with 0 holders
+	// may be collected.
 	Holders int `json:"holders"`
 	// Upload is set while an upload protects the blob until it is committed.
 	Upload *UploadInfo `json:"upload,omitempty"`
@@ -154,7 +155,7 @@ type BlobReader interface {
 type Blobs interface {
 	// PutBlob stores content under an upload hold that protects it for
 	// [DefaultUploadTTL] (or what the store is set to), within which a commit of any
-	// session may refer to it. Putting the same content again stores nothing twice
+	// session may refer to it; later one gets [ErrUnknownReference]. Putting the same content again stores nothing twice
 	// and renews the protection. Memory use is bounded whatever the size. r is read
 	// to its end and is not closed. If r fails, its error is returned wrapped, and
 	// what was uploaded becomes collectable.

@@ -300,7 +300,7 @@ type ClaimRefusal string
 
 // The reasons why nothing was claimed.
 const (
-	RefusedZeroLimit    ClaimRefusal = "zero_limit"        // MaxBatches was 0
+	RefusedZeroLimit    ClaimRefusal = "zero_limit"        // MaxBatches was 0, or no batches were named
 	RefusedEmpty        ClaimRefusal = "empty"             // nothing is queued
 	RefusedNotAvailable ClaimRefusal = "not_yet_available" // what is queued is for later
 	RefusedHeld         ClaimRefusal = "held"              // what is available is in live claims
@@ -354,7 +354,8 @@ type Queue interface {
 	// they are turn work to be joined with the same policy and merge key.
 	ClaimTurnWork(ctx context.Context, req ClaimRequest) (ClaimResult, error)
 	// ClaimBatches claims exactly these batches, in this order, if ClaimTurnWork with
-	// their number as limit would claim them, and otherwise nothing.
+	// their number as limit would claim them, and otherwise nothing. Without ids the
+	// refusal is [RefusedZeroLimit].
 	ClaimBatches(ctx context.Context, req ClaimRequest, ids []BatchID) (ClaimResult, error)
 	// RenewClaim moves the expiry to ttl from now.
 	//

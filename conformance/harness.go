@@ -59,13 +59,15 @@ type Processes interface {
 	Fail(err error)
 }
 
-// Files says where the data lies. Its functions are called while no store is open.
+// Files says where the data lies.
 type Files struct {
 	// Root is the directory that all of the tenant's data lies in.
 	Root string
-	// SessionPath is where the database of a session lies or would lie.
+	// SessionPath is where the database of a session lies at present, or where that of
+	// an unknown one would lie.
 	SessionPath func(id lashstore.SessionID) string
 	// OpenDB opens a database file as any program could, creating it if it is missing.
+	// It is called while no store is open.
 	OpenDB func(tb testing.TB, path string) *sql.DB
 }
 

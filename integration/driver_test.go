@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -101,11 +103,11 @@ func TestPutFails(t *testing.T) {
 			f := newFaultyStore(t)
 			for rev := lashstore.Revision(1); rev <= 12; rev++ {
 				f.prepare(rev)
-				large := 0 // objects that the commit stores
-				f.driver.Always(castest.Put, func([]string) castest.Fault { large++; return test.fault })
+				var large atomic.Int64 // objects that the commit tries to store
+				f.driver.Always(castest.Put, func([]string) castest.Fault { large.Add(1); return test.fault })
 				for range 2 {
 					err := f.commit(rev)
-					if large == 0 && err == nil {
+					if large.Load() == 0 && err == nil {
 						break // it had nothing to store
 					}
 					if !errors.Is(err, test.want) {
@@ -114,7 +116,7 @@ func TestPutFails(t *testing.T) {
 					f.whole(rev - 1)
 				}
 				f.driver.Heal()
-				if large > 0 {
+				if large.Load() > 0 {
 					if err := f.commit(rev); err != nil {
 						t.Fatalf("revision %d again: %v", rev, err)
 					}
@@ -224,7 +226,10 @@ func TestRandomFaults(t *testing.T) {
 	if testenv.InCI() {
 		revisions = 150
 	}
+	var mu sync.Mutex // uploads run side by side
 	choose := func([]string) castest.Fault {
+		mu.Lock()
+		defer mu.Unlock()
 		switch r.IntN(4) {
 		case 0:
 			faults++

@@ -52,7 +52,9 @@ func newSample(t *testing.T) *sample {
 		artifact: lashstore.ArtifactName{Namespace: "module", Name: "main"},
 	}
 	ctx := t.Context()
-	store, err := local.Open(ctx, s.dir, s.options())
+	opts := s.options()
+	opts.Rand = testenv.NewSeededRand(s.load.Seed) // damage at a place then means the same in each run
+	store, err := local.Open(ctx, s.dir, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
