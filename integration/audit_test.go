@@ -214,8 +214,10 @@ func (f *findings) auditFiles(folder string, known map[string]struct{}) error {
 func (f *findings) auditSession(ctx context.Context, catalog *rawCatalog, s rawSession, inc, path string) error {
 	switch s.state {
 	case stateDeleted:
-		if _, err := os.Stat(path); err == nil {
-			f.fault("session %s is deleted and has the file %s", s.id, path)
+		for _, file := range []string{path, path + "-wal", path + "-shm"} {
+			if _, err := os.Stat(file); err == nil {
+				f.fault("session %s is deleted and has the file %s", s.id, file)
+			}
 		}
 		return nil
 	case stateLive:

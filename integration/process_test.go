@@ -122,8 +122,7 @@ func (p *process) kill() { _ = p.cmd.Process.Signal(syscall.SIGKILL) } // it may
 func (p *process) killed() error {
 	p.ended = true
 	err := p.cmd.Wait()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() && status.Signal() == syscall.SIGKILL {
 			return nil
 		}

@@ -26,15 +26,15 @@ func fingerprint(t *testing.T, dir string) map[string]string {
 		if err != nil {
 			return err
 		}
-		print := info.Mode().String()
+		seen := info.Mode().String()
 		if info.Mode().IsRegular() {
 			content, err := os.ReadFile(path)
 			if err != nil {
 				return err
 			}
-			print += " " + info.ModTime().UTC().Format(time.RFC3339Nano) + " " + lashstore.DigestOf(content).String()
+			seen += " " + info.ModTime().UTC().Format(time.RFC3339Nano) + " " + lashstore.DigestOf(content).String()
 		}
-		all[path] = print
+		all[path] = seen
 		return nil
 	})
 	if err != nil {

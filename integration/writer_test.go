@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -62,7 +61,6 @@ type writer struct {
 	child *child
 	store *local.Store
 	steps atomic.Int64
-	page  sync.Mutex // one list at a time
 }
 
 // crashWriter is the process that the crash test kills.
@@ -169,8 +167,7 @@ func (w *writer) owner() lashstore.Owner {
 // takeLease takes the lease of a session that a dead process may still hold.
 func takeLease(ctx context.Context, h lashstore.Session, owner lashstore.Owner) (lashstore.Lease, error) {
 	lease, err := h.ClaimLease(ctx, owner, lashstore.MaxTTL)
-	var held *lashstore.LeaseHeldError
-	if errors.As(err, &held) {
+	if held, ok := errors.AsType[*lashstore.LeaseHeldError](err); ok {
 		return h.ReclaimLease(ctx, owner, held.Holder, lashstore.MaxTTL)
 	}
 	return lease, err

@@ -19,7 +19,7 @@ func MountNamespace(t *testing.T) bool {
 	if os.Getenv(insideVariable) == t.Name() {
 		return true
 	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v") //nolint:gosec // it is this program
 	cmd.Env = append(os.Environ(), insideVariable+"="+t.Name())
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWNS | syscall.CLONE_NEWUSER,
@@ -41,7 +41,7 @@ func probe(attr *syscall.SysProcAttr) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(path) //nolint:noctx // it ends at once
+	cmd := exec.Command(path) //nolint:noctx,gosec // it ends at once, and is named above
 	cmd.SysProcAttr = attr
 	return cmd.Run()
 }
