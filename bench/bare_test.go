@@ -59,7 +59,21 @@ func (d *bare) statement(query string) *sql.Stmt {
 }
 
 func (d *bare) exec(query string, args ...any) sql.Result {
-	return must(d.statement(query).ExecContext(context.Background(), args...))
+	s := d.statement(query) //nolint:sqlclosecheck // Close closes it
+	return must(s.ExecContext(context.Background(), args...))
+}
+
+// each calls scan for every row of a query and returns how many there were.
+func (d *bare) each(query string, scan func(*sql.Rows) error) (n int) {
+	s := d.statement(query) //nolint:sqlclosecheck // Close closes it
+	rows, err := s.QueryContext(context.Background())
+	check(err)
+	defer func() { check(rows.Close()) }()
+	for ; rows.Next(); n++ {
+		check(scan(rows))
+	}
+	check(rows.Err())
+	return n
 }
 
 // transaction runs fn in one transaction.

@@ -61,37 +61,30 @@ func openCatalog(b *testing.B, dir string) *bare {
 }
 
 // listSessions scans the rows of the first page.
-func (d *bare) listSessions() (n int) {
-	rows := must(d.statement(`SELECT session_id, incarnation, session_name, model, cwd, relation, created_at_ms, updated_at_ms,
+func (d *bare) listSessions() int {
+	const query = `SELECT session_id, incarnation, session_name, model, cwd, relation, created_at_ms, updated_at_ms,
 		head_revision, node_count, first_user_message, user_message_count FROM session WHERE state IN (0,1)
-		ORDER BY updated_at_ms DESC, session_id DESC LIMIT 100`).QueryContext(context.Background()))
-	defer func() { check(rows.Close()) }()
-	for rows.Next() {
+		ORDER BY updated_at_ms DESC, session_id DESC LIMIT 100`
+	return d.each(query, func(rows *sql.Rows) error {
 		var (
 			texts [7]sql.NullString
 			ints  [5]int64
 		)
-		check(rows.Scan(&texts[0], &texts[1], &texts[2], &texts[3], &texts[4], &texts[5], &ints[0], &ints[1], &ints[2], &ints[3], &texts[6], &ints[4]))
-		n++
-	}
-	check(rows.Err())
-	return n
+		return rows.Scan(&texts[0], &texts[1], &texts[2], &texts[3], &texts[4], &texts[5], &ints[0], &ints[1], &ints[2], &ints[3], &texts[6], &ints[4])
+	})
 }
 
 // schemaOf returns the statements that make the tables of a database, and its page
 // size.
-func schemaOf(path string) (ddl []string, pageSize int) {
-	db := must(sql.Open("sqlite", "file:"+path+"?mode=ro"))
-	defer func() { check(db.Close()) }()
-	check(db.QueryRow(`PRAGMA page_size`).Scan(&pageSize))
-	rows := must(db.Query(`SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'`))
-	defer func() { check(rows.Close()) }()
-	for rows.Next() {
-		var text string
-		check(rows.Scan(&text))
-		ddl = append(ddl, text)
-	}
-	check(rows.Err())
+func schemaOf(b *testing.B, path string) (ddl []string, pageSize int) {
+	b.Helper()
+	d := openBare(path, lashstore.DurabilityFull)
+	defer func() { check(d.Close()) }()
+	d.each(`PRAGMA page_size`, func(rows *sql.Rows) error { return rows.Scan(&pageSize) })
+	d.each(`SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'`, func(rows *sql.Rows) error {
+		ddl = append(ddl, "")
+		return rows.Scan(&ddl[len(ddl)-1])
+	})
 	return ddl, pageSize
 }
 

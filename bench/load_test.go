@@ -46,10 +46,8 @@ func wantNodes(got, want int) {
 }
 
 // readNodes scans the rows of a query and returns how many there were.
-func (d *bare) readNodes(query string) (n int) {
-	rows := must(d.statement(query).QueryContext(context.Background()))
-	defer func() { check(rows.Close()) }()
-	for rows.Next() {
+func (d *bare) readNodes(query string) int {
+	return d.each(query, func(rows *sql.Rows) error {
 		var (
 			seq, depth, added, hidden, user, kind, at, sum int64
 			id, frame                                      string
@@ -57,9 +55,6 @@ func (d *bare) readNodes(query string) (n int) {
 			parent, removed                                sql.NullInt64
 			payload                                        []byte
 		)
-		check(rows.Scan(&seq, &id, &parent, &depth, &added, &removed, &hidden, &user, &kind, &frame, &cause, &at, &payload, &sum))
-		n++
-	}
-	check(rows.Err())
-	return n
+		return rows.Scan(&seq, &id, &parent, &depth, &added, &removed, &hidden, &user, &kind, &frame, &cause, &at, &payload, &sum)
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -42,7 +43,7 @@ func TestMain(m *testing.M) {
 	}
 	scratch = dir
 	code := m.Run()
-	for _, c := range closers.list {
+	for _, c := range slices.Backward(closers.list) {
 		err = errors.Join(err, c.Close())
 	}
 	if err = errors.Join(err, os.RemoveAll(dir)); err != nil {

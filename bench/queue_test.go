@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"testing"
 
@@ -66,11 +67,13 @@ func BenchmarkClaim(b *testing.B) {
 					base.transaction(func() {
 						base.exec(`UPDATE batch SET claim_id='qwc:1:1', claim_owner=?, claim_token_hash=zeroblob(32), claim_fencing=claim_fencing+1,
 							claim_lease=1, claim_expires_at_ms=1760000000000 WHERE seq=1`, batchOwner)
-						var (
-							kind string
-							body []byte
-						)
-						check(base.statement(`SELECT type, body FROM item WHERE batch_seq=1`).QueryRow().Scan(&kind, &body))
+						base.each(`SELECT type, body FROM item WHERE batch_seq=1`, func(rows *sql.Rows) error {
+							var (
+								kind string
+								body []byte
+							)
+							return rows.Scan(&kind, &body)
+						})
 					})
 				})
 		})

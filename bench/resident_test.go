@@ -26,7 +26,7 @@ type resident struct {
 
 // measureResident runs this program again, so that nothing else counts.
 func measureResident(dir string) (got resident) {
-	cmd := exec.Command(os.Args[0])
+	cmd := exec.CommandContext(context.Background(), os.Args[0])
 	cmd.Env = append(os.Environ(), residentEnv+"="+dir)
 	cmd.Stderr = os.Stderr
 	check(json.Unmarshal(must(cmd.Output()), &got))

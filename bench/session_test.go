@@ -3,10 +3,8 @@ package bench
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 
@@ -75,7 +73,7 @@ func BenchmarkCreate(b *testing.B) {
 	check(create(store, "first").Close())
 	check(store.Close())
 	size := must(os.Stat(sessionFile(dir))).Size()
-	ddl, pageSize := schemaOf(sessionFile(dir))
+	ddl, pageSize := schemaOf(b, sessionFile(dir))
 
 	store = openStore(b, dir, local.Options{})
 	n := 0
@@ -117,19 +115,4 @@ func BenchmarkResident(b *testing.B) {
 		b.ReportMetric(float64(got.RSS)/(1<<20), "RSS-MiB")
 		b.ReportMetric(float64(got.Heap)/(1<<20), "heap-MiB")
 	})
-}
-
-// diskUse sums the sizes of the files below a folder.
-func diskUse(dir string) (sum int64) {
-	check(filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || strings.HasSuffix(path, "-shm") {
-			return err
-		}
-		info, err := d.Info()
-		if err == nil {
-			sum += info.Size()
-		}
-		return err
-	}))
-	return sum
 }

@@ -113,7 +113,7 @@ func (r *runner) appendAfter(head lashstore.Revision, n, size int) lashstore.Gra
 		id := lashstore.NodeID(fmt.Sprintf("msg:%d:%d", head+1, i))
 		delta.Nodes[i] = must(lashstore.NewMessageNode(id, lashstore.Message{
 			ID: string(id), Role: lashstore.RoleUser,
-			Parts: []lashstore.Part{{ID: string(id) + ":0", Kind: lashstore.PartText, Content: string(r.noise.text(size))}},
+			Parts: []lashstore.Part{{ID: string(id) + ":0", Kind: lashstore.PartText, Content: string(r.noise.bytes(size))}},
 		}))
 		delta.Nodes[i].ParentNodeID = parent
 		parent = id
@@ -176,8 +176,6 @@ func (n *noise) bytes(size int) []byte {
 	}
 	return out
 }
-
-func (n *noise) text(size int) []byte { return n.bytes(size) }
 
 // noiseText is a MiB of words in an order that repeats nowhere.
 var noiseText = sync.OnceValue(func() []byte {

@@ -143,7 +143,7 @@ func xDamageNode(e *env) {
 		_, err = s.Load(e.Context(), lashstore.LoadOptions{Scope: scope})
 		e.oneOf(err, damaged...)
 	}
-	_, err = s.Node(e.Context(), "n2")
+	_, err = s.Node(e.Context(), "n0")
 	e.must(err)
 	e.load(s, lashstore.LoadOptions{Scope: lashstore.ScopeNoGraph})
 }

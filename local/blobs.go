@@ -97,6 +97,9 @@ func (s *Store) StatBlob(ctx context.Context, d lashstore.Digest) (info lashstor
 			if !found {
 				return fmt.Errorf("blob %s: object %s: %w", d, o.Digest, lashstore.ErrBlobNotFound)
 			}
+			if u != nil && row.Holders == 0 {
+				return &lashstore.CorruptRecordError{Record: "edge", Key: o.Digest.String(), Err: errNoHolder}
+			}
 			info.StoredBytes += row.StoredBytes
 			if i == 0 {
 				info.Holders = row.Holders
@@ -106,6 +109,8 @@ func (s *Store) StatBlob(ctx context.Context, d lashstore.Digest) (info lashstor
 	})
 	return info, err
 }
+
+var errNoHolder = errors.New("an upload holds the object, but no holder is found")
 
 // findBlob finds content of the tenant: that of an upload, or a single object.
 func (s *Store) findBlob(ctx context.Context, d lashstore.Digest) (c metadata.Content, u *metadata.Upload, err error) {

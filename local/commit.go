@@ -46,6 +46,9 @@ type commitPlan struct {
 	inline map[lashstore.Digest]*metadata.Content
 	large  map[lashstore.Digest]largeContent
 	refs   map[lashstore.Digest]struct{} // named by reference or as attachments
+	// adopt is set once a commit found that the session does not hold a reference: it
+	// usually does, so an upload that protects it is looked for only then.
+	adopt bool
 }
 
 // largeContent is content for the tier whose bytes are at hand.
@@ -156,14 +159,22 @@ func (p *commitPlan) retry(err error) bool {
 	if !errors.As(err, &unknown) {
 		return false
 	}
-	_, atHand := p.large[unknown.Digest]
-	return atHand
+	if _, atHand := p.large[unknown.Digest]; atHand {
+		return true
+	}
+	first := !p.adopt
+	p.adopt = true
+	return first
 }
 
 // prepare brings the content that the session lacks into the tier.
 func (p *commitPlan) prepare(ctx context.Context, db *metadata.SessionDB, reserved *[]lashstore.Digest) (*metadata.CommitInput, error) {
 	in := &metadata.CommitInput{Commit: p.commit, Hash: p.hash, Fresh: maps.Clone(p.inline)}
-	tier, err := p.h.stageContent(ctx, db, p.large, p.refs, reserved)
+	refs := p.refs
+	if !p.adopt {
+		refs = nil
+	}
+	tier, err := p.h.stageContent(ctx, db, p.large, refs, reserved)
 	if err != nil {
 		return nil, err
 	}

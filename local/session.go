@@ -44,7 +44,10 @@ func (h *session) with(ctx context.Context, fn func(context.Context, *metadata.S
 		return h.store.explainMissing(ctx, h.key, err)
 	}
 	defer func() { err = errors.Join(err, h.store.cache.release(e)) }()
-	return fn(ctx, e.db)
+	if err = fn(ctx, e.db); errors.Is(err, lashstore.ErrStorage) {
+		err = h.store.explainMissing(ctx, h.key, metadata.NoteMissing(e.db.Path(), err))
+	}
+	return err
 }
 
 // explainMissing turns the failure to open a session's file into the reason why it

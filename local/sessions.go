@@ -180,15 +180,18 @@ func (s *Store) markDeleted(ctx context.Context, id lashstore.SessionID, inc las
 	}
 	db, err := metadata.OpenSessionDB(ctx, s.path(id, inc), id, inc, false, s.session)
 	switch {
-	case errors.Is(err, lashstore.ErrSessionDeleted):
-		return nil
+	case errors.Is(err, lashstore.ErrSessionDeleted), errors.Is(err, fs.ErrNotExist):
+		return nil // another deletion was faster
 	case damaged(err):
 		s.opts.Logger.Warn("delete a damaged session", "session_id", string(id), "error", err)
 		return nil
 	case err != nil:
 		return err
 	}
-	err = errors.Join(db.MarkDeleted(ctx), db.Close())
+	err = metadata.NoteMissing(db.Path(), errors.Join(db.MarkDeleted(ctx), db.Close()))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if damaged(err) {
 		s.opts.Logger.Warn("delete a damaged session", "session_id", string(id), "error", err)
 		return nil

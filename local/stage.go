@@ -161,8 +161,13 @@ func (r *storeReader) Read(p []byte) (int, error) {
 	case <-r.gone:
 		return 0, fmt.Errorf("read blob %s: %w", r.Ref().Digest, lashstore.ErrClosed)
 	default:
-		return r.BlobReader.Read(p)
 	}
+	n, err := r.BlobReader.Read(p)
+	if errors.Is(err, lashstore.ErrBlobNotFound) {
+		// Content that is referred to and has lost an object is damaged, not absent.
+		err = &lashstore.CorruptBlobError{Digest: r.Ref().Digest, Key: "tier", Reason: err.Error()}
+	}
+	return n, err
 }
 
 // readAll reads content of a known and bounded size.

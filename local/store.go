@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/lashstore/lashstore"
 	"github.com/lashstore/lashstore/cas"
@@ -41,6 +42,9 @@ var _ lashstore.Store = (*Store)(nil)
 // measurement behind it.
 const parallelFlushes = 16
 
+// staleAfter is how old the file of a new session must be to count as left behind.
+const staleAfter = time.Hour
+
 // Open opens the store in the folder dir, making it unless it is to be read only.
 //
 // Errors: [lashstore.ErrInvalid], [lashstore.ErrSchemaVersion],
@@ -62,6 +66,7 @@ func Open(ctx context.Context, dir string, opts Options) (*Store, error) {
 		BusyTimeout:        opts.BusyTimeout,
 		Retention:          opts.Retention,
 		SourceKeyRetention: opts.SourceKeyRetention,
+		TempDir:            filepath.Join(s.dir, "tmp"),
 		Now:                s.clock.now,
 		Rand:               opts.Rand,
 		Processes:          opts.Processes,
@@ -90,6 +95,11 @@ func (s *Store) assemble(ctx context.Context, dir string) (err error) {
 	})
 	if err != nil {
 		return err
+	}
+	if !s.opts.ReadOnly {
+		if err := metadata.RemoveStale(s.session.TempDir, s.clock.now().Add(-staleAfter)); err != nil {
+			return errors.Join(err, s.catalog.Close())
+		}
 	}
 	s.cache = newCache(fitOpenFiles(s.opts.MaxOpenSessions), s.openDatabase)
 	s.settler = newSettler(s)

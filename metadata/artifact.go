@@ -51,7 +51,7 @@ func (s *SessionDB) PutArtifact(ctx context.Context, a lashstore.ArtifactInfo, f
 		if err != nil {
 			return err
 		}
-		held, err := s.holdContent(ctx, c, a.Ref.Digest, fresh)
+		_, held, err := s.holdContent(ctx, c, a.Ref.Digest, fresh)
 		if err != nil {
 			return err
 		}

@@ -16,8 +16,22 @@ type attachmentRow struct {
 
 const attachmentSelect = `SELECT digest, size, media_type, width, height, label, intent_at_ms, committed_at_ms, held, sum FROM attachment`
 
-func attachmentColumns(r *lashstore.AttachmentRef) []any {
-	return []any{r.ID.Bytes(), r.ByteLen, r.MediaType, int64(r.Width), int64(r.Height), r.Label}
+func (r *attachmentRow) columns() []any {
+	var committed any
+	if !r.CommittedAt.IsZero() {
+		committed = toMS(r.CommittedAt)
+	}
+	return []any{
+		r.ID.Bytes(), r.ByteLen, r.MediaType, int64(r.Width), int64(r.Height), r.Label,
+		toMS(r.IntentAt), committed, boolInt(r.held),
+	}
+}
+
+func (s *SessionDB) writeAttachment(ctx context.Context, c *conn, r *attachmentRow) error {
+	cols := r.columns()
+	return c.exec(ctx, `INSERT OR REPLACE INTO attachment
+		(digest, size, media_type, width, height, label, intent_at_ms, committed_at_ms, held, sum)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, append(cols, rowSum(cols...))...)
 }
 
 func (s *SessionDB) scanAttachment(scan func(...any) error) (*attachmentRow, error) {
@@ -34,12 +48,12 @@ func (s *SessionDB) scanAttachment(scan func(...any) error) (*attachmentRow, err
 	if r.ID, err = lashstore.DigestFromBytes(raw); err != nil {
 		return nil, corrupt(s.id, "attachment", fmt.Sprintf("%x", raw), err)
 	}
-	if sum != rowSum(attachmentColumns(&r.AttachmentRef)...) {
-		return nil, corrupt(s.id, "attachment", r.ID, errSum)
-	}
 	r.IntentAt, r.held = fromMS(intent), held != 0
 	if committed.Valid {
 		r.CommittedAt = fromMS(committed.Int64)
+	}
+	if sum != rowSum(r.columns()...) {
+		return nil, corrupt(s.id, "attachment", r.ID, errSum)
 	}
 	return &r, nil
 }
@@ -61,18 +75,17 @@ func (s *SessionDB) RecordAttachment(ctx context.Context, ref lashstore.Attachme
 		if err != nil {
 			return err
 		}
-		held := old != nil && old.held
-		if !held && inline != nil {
-			if held, err = s.holdContent(ctx, c, ref.ID, inline); err != nil {
+		row := &attachmentRow{}
+		if old != nil {
+			row = old
+		}
+		row.AttachmentRef, row.IntentAt = ref, s.opts.Now()
+		if !row.held && inline != nil {
+			if _, row.held, err = s.holdContent(ctx, c, ref.ID, inline); err != nil {
 				return err
 			}
 		}
-		cols := attachmentColumns(&ref)
-		return c.exec(ctx, `INSERT INTO attachment (digest, size, media_type, width, height, label, sum, intent_at_ms, held)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT(digest) DO UPDATE SET media_type=excluded.media_type, width=excluded.width, height=excluded.height,
-			label=excluded.label, sum=excluded.sum, intent_at_ms=excluded.intent_at_ms, held=excluded.held`,
-			append(cols, rowSum(cols...), toMS(s.opts.Now()), boolInt(held))...)
+		return s.writeAttachment(ctx, c, row)
 	})
 }
 
@@ -102,7 +115,8 @@ func (t *commitTx) commitAttachments(ctx context.Context, c *conn, ids []lashsto
 				return err
 			}
 		}
-		if err := c.exec(ctx, `UPDATE attachment SET committed_at_ms=?, held=1 WHERE digest=?`, toMS(t.now), id.Bytes()); err != nil {
+		row.CommittedAt, row.held = t.now, true
+		if err := t.s.writeAttachment(ctx, c, row); err != nil {
 			return err
 		}
 	}

@@ -38,12 +38,15 @@ type Catalog struct {
 
 // OpenCatalog opens the catalog at path, creating it unless it is to be read only.
 func OpenCatalog(ctx context.Context, path string, opts CatalogOptions) (*Catalog, error) {
+	dir := filepath.Dir(path)
+	ours := catalogSchema()
+	ours.mayCreate = func() error { return noSessionsIn(dir) }
 	dbOpts := databaseOptions{
 		durability:  opts.Durability,
 		busyTimeout: opts.BusyTimeout,
 		pageSize:    catalogPageSize,
 		readers:     catalogReaders,
-		schema:      catalogSchema(),
+		schema:      ours,
 	}
 	mode := modeCreate
 	if opts.ReadOnly {
@@ -51,7 +54,7 @@ func OpenCatalog(ctx context.Context, path string, opts CatalogOptions) (*Catalo
 		if _, err := os.Stat(path); err != nil {
 			return nil, translate("open", path, err)
 		}
-	} else if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	} else if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, translate("create the folder of", path, err)
 	}
 	db, err := openDatabase(ctx, path, mode, dbOpts)
@@ -59,14 +62,27 @@ func OpenCatalog(ctx context.Context, path string, opts CatalogOptions) (*Catalo
 		return nil, fmt.Errorf("open the catalog: %w", err)
 	}
 	if opts.ReadOnly {
-		err = catalogSchema().requireCurrent(ctx, db)
+		err = ours.requireCurrent(ctx, db)
 	} else {
-		err = catalogSchema().migrate(ctx, db)
+		err = ours.migrate(ctx, db)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the catalog: %w", err), db.close())
 	}
 	return &Catalog{db: db, opts: opts, group: newGroup(db)}, nil
+}
+
+// noSessionsIn returns an error if the tenant's folder has session databases: then
+// its catalog was lost, and a new one would forget that they and their blobs exist.
+func noSessionsIn(dir string) error {
+	found, err := filepath.Glob(filepath.Join(dir, "sessions", "*", "*.db"))
+	if err != nil {
+		return err
+	}
+	if len(found) > 0 {
+		return fmt.Errorf("the catalog is lost: it is missing or empty, but there are %d session databases", len(found))
+	}
+	return nil
 }
 
 // Close waits for the calls in flight. Later calls fail with [lashstore.ErrClosed].

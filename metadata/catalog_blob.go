@@ -96,21 +96,59 @@ func (k *Catalog) Reserve(ctx context.Context, h Holder, digests []lashstore.Dig
 	return out, err
 }
 
+// blobRow is a row of the blob table but for its condemnation, which is a hint to
+// the collector and re-checked by it.
+type blobRow struct {
+	digest      lashstore.Digest
+	generation  int64
+	present     int64
+	raw, stored int64
+}
+
+func (r *blobRow) sum() int64 {
+	return rowSum(r.digest.Bytes(), r.generation, r.present, r.raw, r.stored)
+}
+
+// readBlob returns the row of a digest, or nil.
+func (k *Catalog) readBlob(ctx context.Context, c *conn, d lashstore.Digest) (*blobRow, error) {
+	r := &blobRow{digest: d}
+	var sum int64
+	found, err := c.one(ctx, `SELECT generation, present, raw_size, stored_size, sum FROM blob WHERE digest=?`, []any{d.Bytes()},
+		&r.generation, &r.present, &r.raw, &r.stored, &sum)
+	if err != nil || !found {
+		return nil, err
+	}
+	if sum != r.sum() || r.generation < 1 {
+		return nil, corrupt("", "blob", d, errSum)
+	}
+	return r, nil
+}
+
+// writeBlob writes a row, not condemned.
+func (k *Catalog) writeBlob(ctx context.Context, c *conn, r *blobRow) error {
+	return c.exec(ctx, `INSERT OR REPLACE INTO blob (digest, generation, present, raw_size, stored_size, condemned_at_ms, sum)
+		VALUES (?, ?, ?, ?, ?, NULL, ?)`, r.digest.Bytes(), r.generation, r.present, r.raw, r.stored, r.sum())
+}
+
 func (k *Catalog) reserve(ctx context.Context, c *conn, holder int64, d lashstore.Digest) (Reservation, error) {
-	r := Reservation{Object: Object{Digest: d}}
-	fresh, err := newGeneration(k.opts.Rand)
+	row, err := k.readBlob(ctx, c, d)
 	if err != nil {
-		return r, err
+		return Reservation{}, err
 	}
-	var generation int64
-	_, err = c.one(ctx, `INSERT INTO blob (digest, generation, present, raw_size, stored_size) VALUES (?, ?, 0, 0, 0)
-		ON CONFLICT(digest) DO UPDATE SET condemned_at_ms=NULL RETURNING generation, present`,
-		[]any{d.Bytes(), fresh}, &generation, &r.Present)
+	if row == nil {
+		row = &blobRow{digest: d}
+		if row.generation, err = newGeneration(k.opts.Rand); err == nil {
+			err = k.writeBlob(ctx, c, row)
+		}
+	} else {
+		err = c.exec(ctx, `UPDATE blob SET condemned_at_ms=NULL WHERE digest=? AND condemned_at_ms IS NOT NULL`, d.Bytes())
+	}
 	if err != nil {
-		return r, err
+		return Reservation{}, err
 	}
-	if r.Generation, err = unsigned[uint64](generation); err != nil || r.Generation == 0 {
-		return r, corrupt("", "blob", d, fmt.Errorf("generation %d", generation))
+	r := Reservation{Object: Object{Digest: d}, Present: row.present != 0}
+	if r.Generation, err = unsigned[uint64](row.generation); err != nil {
+		return r, corrupt("", "blob", d, err)
 	}
 	return r, c.exec(ctx, `INSERT OR IGNORE INTO edge (digest, holder) VALUES (?, ?)`, d.Bytes(), holder)
 }
@@ -143,8 +181,16 @@ func (k *Catalog) MarkPresent(ctx context.Context, objects []Uploaded) error {
 	}
 	return k.write(ctx, "mark blobs present", func(ctx context.Context, c *conn) error {
 		for _, o := range objects {
-			err := c.exec(ctx, `UPDATE blob SET present=1, raw_size=?, stored_size=? WHERE digest=? AND generation=?`,
-				o.RawBytes, o.StoredBytes, o.Digest.Bytes(), counter(o.Generation))
+			r, err := k.readBlob(ctx, c, o.Digest)
+			if err != nil {
+				return err
+			}
+			if r == nil || r.generation != counter(o.Generation) {
+				continue
+			}
+			r.present, r.raw, r.stored = 1, o.RawBytes, o.StoredBytes
+			err = c.exec(ctx, `UPDATE blob SET present=?, raw_size=?, stored_size=?, sum=? WHERE digest=?`,
+				r.present, r.raw, r.stored, r.sum(), o.Digest.Bytes())
 			if err != nil {
 				return err
 			}
@@ -239,13 +285,16 @@ type BlobRow struct {
 func (k *Catalog) Blob(ctx context.Context, d lashstore.Digest) (row BlobRow, found bool, err error) {
 	row.Digest = d
 	err = k.read(ctx, "find a blob", func(ctx context.Context, c *conn) error {
-		var generation int64
-		found, err = c.one(ctx, `SELECT generation, present, raw_size, stored_size, (SELECT count(*) FROM edge WHERE edge.digest=blob.digest)
-			FROM blob WHERE digest=?`, []any{d.Bytes()}, &generation, &row.Present, &row.RawBytes, &row.StoredBytes, &row.Holders)
-		if err != nil || !found {
+		r, err := k.readBlob(ctx, c, d)
+		if err != nil || r == nil {
 			return err
 		}
-		row.Generation, err = unsigned[uint64](generation)
+		found = true
+		row.Present, row.RawBytes, row.StoredBytes = r.present != 0, r.raw, r.stored
+		if row.Generation, err = unsigned[uint64](r.generation); err != nil {
+			return corrupt("", "blob", d, err)
+		}
+		_, err = c.one(ctx, `SELECT count(*) FROM edge WHERE digest=?`, []any{d.Bytes()}, &row.Holders)
 		return err
 	})
 	return row, found, err
@@ -274,8 +323,13 @@ func (k *Catalog) FinishUpload(ctx context.Context, h Holder, u Upload) error {
 		if err != nil {
 			return err
 		}
-		err = c.exec(ctx, `INSERT OR REPLACE INTO upload (digest, holder, size, manifest, uploaded_at_ms, expires_at_ms) VALUES (?, ?, ?, ?, ?, ?)`,
-			u.Digest.Bytes(), holder, u.Size, u.Manifest, toMS(u.UploadedAt), toMS(u.ExpiresAt))
+		var objects int64
+		if _, err := c.one(ctx, `SELECT count(*) FROM edge WHERE holder=?`, []any{holder}, &objects); err != nil {
+			return err
+		}
+		cols := []any{u.Digest.Bytes(), holder, u.Size, u.Manifest, objects, toMS(u.UploadedAt), toMS(u.ExpiresAt)}
+		err = c.exec(ctx, `INSERT OR REPLACE INTO upload (digest, holder, size, manifest, objects, uploaded_at_ms, expires_at_ms, sum)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, append(cols, rowSum(cols...))...)
 		if err != nil || !replaced || before == holder {
 			return err
 		}
@@ -296,12 +350,18 @@ func (k *Catalog) Upload(ctx context.Context, d lashstore.Digest) (u Upload, fou
 }
 
 func (k *Catalog) upload(ctx context.Context, c *conn, d lashstore.Digest) (u Upload, found bool, err error) {
-	var holder, uploaded, expires int64
+	var holder, objects, uploaded, expires, sum int64
 	u.Digest = d
-	found, err = c.one(ctx, `SELECT holder, size, manifest, uploaded_at_ms, expires_at_ms FROM upload WHERE digest=? AND expires_at_ms>?`,
-		[]any{d.Bytes(), toMS(k.opts.Now())}, &holder, &u.Size, &u.Manifest, &uploaded, &expires)
+	found, err = c.one(ctx, `SELECT holder, size, manifest, objects, uploaded_at_ms, expires_at_ms, sum FROM upload WHERE digest=?`,
+		[]any{d.Bytes()}, &holder, &u.Size, &u.Manifest, &objects, &uploaded, &expires, &sum)
 	if err != nil || !found {
 		return u, false, err
+	}
+	if sum != rowSum(d.Bytes(), holder, u.Size, u.Manifest, objects, uploaded, expires) {
+		return u, false, corrupt("", "upload", d, errSum)
+	}
+	if expires <= toMS(k.opts.Now()) {
+		return u, false, nil
 	}
 	u.UploadedAt, u.ExpiresAt = fromMS(uploaded), fromMS(expires)
 	err = c.each(ctx, `SELECT digest, generation FROM edge JOIN blob USING (digest) WHERE holder=?`, []any{holder}, func(scan func(...any) error) error {
@@ -322,5 +382,8 @@ func (k *Catalog) upload(ctx context.Context, c *conn, d lashstore.Digest) (u Up
 		u.Objects = append(u.Objects, o)
 		return nil
 	})
+	if err == nil && int64(len(u.Objects)) != objects {
+		err = corrupt("", "upload", d, fmt.Errorf("%d of its %d objects found", len(u.Objects), objects))
+	}
 	return u, err == nil, err
 }

@@ -53,43 +53,107 @@ func stateOf(n int64) (SessionState, error) {
 	}
 }
 
-// Session returns the admission of an id; found is false if it was never used.
-func (k *Catalog) Session(ctx context.Context, id lashstore.SessionID) (row SessionRow, found bool, err error) {
-	err = k.read(ctx, "find a session", func(ctx context.Context, c *conn) error {
-		row, found, err = k.session(ctx, c, id)
-		return err
-	})
-	return row, found, err
+// catalogRow is a row of the session table.
+type catalogRow struct {
+	sum   lashstore.SessionSummary
+	state int64
 }
 
-func (k *Catalog) session(ctx context.Context, c *conn, id lashstore.SessionID) (row SessionRow, found bool, err error) {
-	var (
-		inc, relation  string
-		cwd            sql.NullString
-		state, created int64
-		head           int64
-	)
-	m := &row.Meta
-	m.SessionID = id
-	found, err = c.one(ctx, `SELECT incarnation, state, session_name, model, cwd, relation, created_at_ms, head_revision FROM session WHERE session_id=?`,
-		[]any{string(id)}, &inc, &state, &m.SessionName, &m.Model, &cwd, &relation, &created, &head)
-	if err != nil || !found {
-		return row, false, err
+const catalogSelect = `SELECT session_id, incarnation, state, session_name, model, cwd, relation, parent_id, created_at_ms, updated_at_ms,
+	head_revision, node_count, first_user_message, user_message_count, sum FROM session`
+
+func (r *catalogRow) columns() ([]any, error) {
+	m := &r.sum
+	relation, err := encode("relation", m.Relation)
+	if err != nil {
+		return nil, err
 	}
+	return []any{
+		string(m.SessionID), string(m.Incarnation), r.state, m.SessionName, m.Model, nullPtr(m.Cwd), relation,
+		string(m.Relation.ParentSessionID), toMS(m.CreatedAt), toMS(m.UpdatedAt),
+		counter(m.HeadRevision), m.NodeCount, m.FirstUserMessage, m.UserMessageCount,
+	}, nil
+}
+
+func (k *Catalog) writeSession(ctx context.Context, c *conn, r *catalogRow) error {
+	cols, err := r.columns()
+	if err != nil {
+		return err
+	}
+	return c.exec(ctx, `INSERT OR REPLACE INTO session (session_id, incarnation, state, session_name, model, cwd, relation, parent_id,
+		created_at_ms, updated_at_ms, head_revision, node_count, first_user_message, user_message_count, sum)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, append(cols, rowSum(cols...))...)
+}
+
+func scanSession(scan func(...any) error) (*catalogRow, error) {
+	var (
+		r                          catalogRow
+		m                          = &r.sum
+		id, inc, relation, parent  string
+		cwd                        sql.NullString
+		created, updated, rev, sum int64
+	)
+	err := scan(&id, &inc, &r.state, &m.SessionName, &m.Model, &cwd, &relation, &parent, &created, &updated,
+		&rev, &m.NodeCount, &m.FirstUserMessage, &m.UserMessageCount, &sum)
+	if err != nil {
+		return nil, err
+	}
+	if sum != rowSum(id, inc, r.state, m.SessionName, m.Model, nullString(cwd), relation, parent, created, updated,
+		rev, m.NodeCount, m.FirstUserMessage, m.UserMessageCount) {
+		return nil, corrupt(lashstore.SessionID(id), "catalog session", id, errSum)
+	}
+	m.SessionID, m.Incarnation = lashstore.SessionID(id), lashstore.Incarnation(inc)
+	m.CreatedAt, m.UpdatedAt = fromMS(created), fromMS(updated)
 	if cwd.Valid {
 		m.Cwd = &cwd.String
 	}
-	row.Incarnation, m.CreatedAt = lashstore.Incarnation(inc), fromMS(created)
-	if row.State, err = stateOf(state); err != nil {
-		return row, true, corrupt(id, "catalog session", id, err)
-	}
-	if row.HeadRevision, err = unsigned[lashstore.Revision](head); err != nil {
-		return row, true, corrupt(id, "catalog session", id, err)
+	if m.HeadRevision, err = unsigned[lashstore.Revision](rev); err != nil {
+		return nil, corrupt(m.SessionID, "catalog session", id, err)
 	}
 	if err := lashstore.DecodeStrict([]byte(relation), &m.Relation); err != nil {
-		return row, true, corrupt(id, "catalog session", id, err)
+		return nil, corrupt(m.SessionID, "catalog session", id, err)
 	}
-	return row, true, nil
+	return &r, nil
+}
+
+// sessionRow returns the row of an id, or nil.
+func (k *Catalog) sessionRow(ctx context.Context, c *conn, id lashstore.SessionID) (row *catalogRow, err error) {
+	err = c.each(ctx, catalogSelect+` WHERE session_id=?`, []any{string(id)}, func(scan func(...any) error) error {
+		row, err = scanSession(scan)
+		return err
+	})
+	return row, err
+}
+
+// admission is what a row says of a session's existence.
+func (r *catalogRow) admission() (SessionRow, error) {
+	state, err := stateOf(r.state)
+	if err != nil {
+		return SessionRow{}, corrupt(r.sum.SessionID, "catalog session", r.sum.SessionID, err)
+	}
+	return SessionRow{
+		Meta: lashstore.SessionMeta{
+			SessionID: r.sum.SessionID, SessionName: r.sum.SessionName, CreatedAt: r.sum.CreatedAt,
+			Model: r.sum.Model, Cwd: r.sum.Cwd, Relation: r.sum.Relation,
+		},
+		Incarnation:  r.sum.Incarnation,
+		State:        state,
+		HeadRevision: r.sum.HeadRevision,
+	}, nil
+}
+
+// Session returns the admission of an id; found is false if it was never used.
+func (k *Catalog) Session(ctx context.Context, id lashstore.SessionID) (row SessionRow, found bool, err error) {
+	err = k.read(ctx, "find a session", func(ctx context.Context, c *conn) error {
+		r, err := k.sessionRow(ctx, c, id)
+		if err != nil || r == nil {
+			return err
+		}
+		found = true
+		row, err = r.admission()
+		return err
+	})
+	return row, found, err
 }
 
 // Admit admits a session, in one step, unless the id is in use. The row returned is
@@ -99,34 +163,33 @@ func (k *Catalog) Admit(ctx context.Context, m lashstore.SessionMeta, recreate b
 	m = normalizeMeta(m)
 	err = k.write(ctx, "admit a session", func(ctx context.Context, c *conn) error {
 		admitted = false
-		existing, found, err := k.session(ctx, c, m.SessionID)
+		existing, err := k.sessionRow(ctx, c, m.SessionID)
 		if err != nil {
 			return err
 		}
-		row = existing
-		if found && (existing.State != SessionDeleted || !recreate) {
-			return nil
+		if existing != nil {
+			if row, err = existing.admission(); err != nil || row.State != SessionDeleted || !recreate {
+				return err
+			}
 		}
-		now := k.opts.Now()
-		if m.CreatedAt.IsZero() {
-			m.CreatedAt = now
+		created := m.CreatedAt
+		if created.IsZero() {
+			created = k.opts.Now()
 		}
-		m.CreatedAt = fromMS(toMS(m.CreatedAt))
+		created = fromMS(toMS(created))
 		inc, err := NewIncarnation(k.opts.Rand)
 		if err != nil {
 			return err
 		}
-		relation, err := encode("relation", m.Relation)
-		if err != nil {
+		fresh := &catalogRow{state: sessionCreating, sum: lashstore.SessionSummary{
+			SessionPickerInfo: lashstore.SessionPickerInfo{SessionID: m.SessionID, Cwd: m.Cwd, Relation: m.Relation},
+			SessionName:       m.SessionName, Model: m.Model, Incarnation: inc, CreatedAt: created, UpdatedAt: created,
+		}}
+		admitted = true
+		if row, err = fresh.admission(); err != nil {
 			return err
 		}
-		admitted = true
-		row = SessionRow{Meta: m, Incarnation: inc, State: SessionCreating}
-		return c.exec(ctx, `INSERT OR REPLACE INTO session (session_id, incarnation, state, session_name, model, cwd, relation, parent_id,
-			created_at_ms, updated_at_ms, head_revision, node_count, first_user_message, user_message_count)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, '', 0)`,
-			string(m.SessionID), string(inc), int64(sessionCreating), m.SessionName, m.Model, nullPtr(m.Cwd), relation,
-			string(m.Relation.ParentSessionID), toMS(m.CreatedAt), toMS(m.CreatedAt))
+		return k.writeSession(ctx, c, fresh)
 	})
 	return row, admitted, err
 }
@@ -136,7 +199,12 @@ func (k *Catalog) Admit(ctx context.Context, m lashstore.SessionMeta, recreate b
 func (k *Catalog) SetState(ctx context.Context, id lashstore.SessionID, inc lashstore.Incarnation, state SessionState) error {
 	to := map[SessionState]int64{SessionLive: sessionLive, SessionDeleting: sessionDeleting, SessionDeleted: sessionDeleted}[state]
 	return k.write(ctx, "mark a session "+string(state), func(ctx context.Context, c *conn) error {
-		return c.exec(ctx, `UPDATE session SET state=? WHERE session_id=? AND incarnation=? AND state<?`, to, string(id), string(inc), to)
+		r, err := k.sessionRow(ctx, c, id)
+		if err != nil || r == nil || r.sum.Incarnation != inc || r.state >= to {
+			return err
+		}
+		r.state = to
+		return k.writeSession(ctx, c, r)
 	})
 }
 
@@ -146,19 +214,16 @@ func (k *Catalog) Refresh(ctx context.Context, sums []lashstore.SessionSummary) 
 		return nil
 	}
 	return k.write(ctx, "refresh summaries", func(ctx context.Context, c *conn) error {
-		for i := range sums {
-			sum := &sums[i]
-			relation, err := encode("relation", sum.Relation)
+		for _, sum := range sums {
+			r, err := k.sessionRow(ctx, c, sum.SessionID)
 			if err != nil {
 				return err
 			}
-			err = c.exec(ctx, `UPDATE session SET session_name=?, model=?, cwd=?, relation=?, parent_id=?, created_at_ms=?, updated_at_ms=?,
-				head_revision=?, node_count=?, first_user_message=?, user_message_count=?
-				WHERE session_id=? AND incarnation=? AND head_revision<=?`,
-				sum.SessionName, sum.Model, nullPtr(sum.Cwd), relation, string(sum.Relation.ParentSessionID), toMS(sum.CreatedAt),
-				toMS(sum.UpdatedAt), counter(sum.HeadRevision), sum.NodeCount, sum.FirstUserMessage, sum.UserMessageCount,
-				string(sum.SessionID), string(sum.Incarnation), counter(sum.HeadRevision))
-			if err != nil {
+			if r == nil || r.sum.Incarnation != sum.Incarnation || r.sum.HeadRevision > sum.HeadRevision {
+				continue
+			}
+			r.sum = sum
+			if err := k.writeSession(ctx, c, r); err != nil {
 				return err
 			}
 		}
@@ -202,8 +267,7 @@ func parseCursor(list lashstore.ListSessions) (cur listCursor, err error) {
 // The queries of a list: the condition that continues after a cursor, and the
 // order. A first page starts after the greatest possible position.
 const (
-	listSelect = `SELECT session_id, incarnation, session_name, model, cwd, relation, created_at_ms, updated_at_ms,
-		head_revision, node_count, first_user_message, user_message_count FROM session WHERE state IN (0,1)`
+	listSelect    = catalogSelect + ` WHERE state IN (0,1)`
 	listByParent  = ` AND parent_id=? AND parent_id<>''`
 	listByID      = ` AND session_id>? ORDER BY session_id LIMIT ?`
 	listByUpdated = ` AND (updated_at_ms, session_id)<(?, ?) ORDER BY updated_at_ms DESC, session_id DESC LIMIT ?`
@@ -237,9 +301,9 @@ func (k *Catalog) ListSessions(ctx context.Context, list lashstore.ListSessions)
 	}
 	err = k.read(ctx, "list sessions", func(ctx context.Context, c *conn) error {
 		return c.each(ctx, query, args, func(scan func(...any) error) error {
-			sum, err := scanSummary(scan)
+			r, err := scanSession(scan)
 			if err == nil {
-				page.Sessions = append(page.Sessions, sum)
+				page.Sessions = append(page.Sessions, r.sum)
 			}
 			return err
 		})
@@ -251,29 +315,4 @@ func (k *Catalog) ListSessions(ctx context.Context, list lashstore.ListSessions)
 	last := page.Sessions[limit-1]
 	page.NextCursor, err = listCursor{Order: list.Order, Parent: list.Parent, At: toMS(last.UpdatedAt), ID: last.SessionID}.encode()
 	return page, err
-}
-
-func scanSummary(scan func(...any) error) (sum lashstore.SessionSummary, err error) {
-	var (
-		id, inc, relation         string
-		cwd                       sql.NullString
-		created, updated, headRev int64
-	)
-	err = scan(&id, &inc, &sum.SessionName, &sum.Model, &cwd, &relation, &created, &updated,
-		&headRev, &sum.NodeCount, &sum.FirstUserMessage, &sum.UserMessageCount)
-	if err != nil {
-		return sum, err
-	}
-	sum.SessionID, sum.Incarnation = lashstore.SessionID(id), lashstore.Incarnation(inc)
-	sum.CreatedAt, sum.UpdatedAt = fromMS(created), fromMS(updated)
-	if cwd.Valid {
-		sum.Cwd = &cwd.String
-	}
-	if sum.HeadRevision, err = unsigned[lashstore.Revision](headRev); err != nil {
-		return sum, corrupt(sum.SessionID, "catalog session", id, err)
-	}
-	if err := lashstore.DecodeStrict([]byte(relation), &sum.Relation); err != nil {
-		return sum, corrupt(sum.SessionID, "catalog session", id, err)
-	}
-	return sum, nil
 }

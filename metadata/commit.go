@@ -34,15 +34,10 @@ type commitTx struct {
 // hold adds a reference to content that the session has or the commit brings, and
 // returns its size.
 func (t *commitTx) hold(ctx context.Context, c *conn, d lashstore.Digest, use string) (int64, error) {
-	held, err := t.s.holdContent(ctx, c, d, t.in.Fresh[d])
-	if err != nil {
-		return 0, err
+	size, held, err := t.s.holdContent(ctx, c, d, t.in.Fresh[d])
+	if err == nil && !held {
+		err = &lashstore.UnknownReferenceError{Session: t.s.id, Digest: d, Use: use}
 	}
-	if !held {
-		return 0, &lashstore.UnknownReferenceError{Session: t.s.id, Digest: d, Use: use}
-	}
-	var size int64
-	_, err = c.one(ctx, `SELECT size FROM content WHERE digest=?`, []any{d.Bytes()}, &size)
 	return size, err
 }
 
@@ -169,14 +164,11 @@ func (t *commitTx) apply(ctx context.Context, c *conn, prev *revisionRow) (res l
 		row.frameID, row.turnState = prev.frameID, prev.turnState
 	}
 	w := &graphWriter{s: t.s, rev: counter(t.rev), now: t.now, placed: make(map[lashstore.NodeID]placedNode)}
-	if w.picker, err = t.s.readPicker(ctx, c); err != nil {
-		return res, err
-	}
 	if row.leafSeq, row.nodeCount, err = w.apply(ctx, c, &cm.Graph, prev); err != nil {
 		return res, err
 	}
 	if w.dirty {
-		if err := t.s.writePicker(ctx, c, w.picker); err != nil {
+		if err := t.s.writePicker(ctx, c, *w.picker); err != nil {
 			return res, err
 		}
 	}
@@ -241,16 +233,12 @@ func (s *SessionDB) Tombstone(ctx context.Context, f lashstore.Fence, ids []lash
 		}
 		live := int64(0)
 		for _, id := range ids {
-			n, err := c.execCount(ctx, `UPDATE node SET hidden=1 WHERE node_id=? AND removed_rev IS NULL AND hidden=0`, string(id))
+			all, shown, err := s.hide(ctx, c, id)
 			if err != nil {
 				return err
 			}
-			old, err := c.execCount(ctx, `UPDATE node SET hidden=1 WHERE node_id=? AND removed_rev IS NOT NULL AND hidden=0`, string(id))
-			if err != nil {
-				return err
-			}
-			live += n
-			if n+old > 0 {
+			live += shown
+			if all > 0 {
 				hidden++
 			}
 		}
@@ -273,32 +261,46 @@ func (s *SessionDB) Tombstone(ctx context.Context, f lashstore.Fence, ids []lash
 	return hidden, err
 }
 
+// hide hides all rows that have an id, those of earlier revisions included, and
+// returns how many it hid and how many of them are of the head.
+func (s *SessionDB) hide(ctx context.Context, c *conn, id lashstore.NodeID) (all, live int64, err error) {
+	now, err := s.nodes(ctx, c, ` WHERE node_id=? AND removed_rev IS NULL`, string(id))
+	if err != nil {
+		return 0, 0, err
+	}
+	old, err := s.nodes(ctx, c, ` WHERE node_id=? AND removed_rev IS NOT NULL`, string(id))
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, r := range append(now, old...) {
+		if r.hidden != nodeVisible {
+			continue
+		}
+		r.hidden = nodeHidden
+		if err := s.updateNode(ctx, c, r); err != nil {
+			return 0, 0, err
+		}
+		all++
+		if !r.removedRev.Valid {
+			live++
+		}
+	}
+	return all, live, nil
+}
+
 // Vacuum erases the payloads of hidden nodes and shrinks the file.
 func (s *SessionDB) Vacuum(ctx context.Context, f lashstore.Fence) (report lashstore.VacuumReport, err error) {
 	err = s.write(ctx, "vacuum", func(ctx context.Context, c *conn) error {
 		if _, err := s.requireFence(ctx, c, f, s.opts.Now()); err != nil {
 			return err
 		}
-		var rows []*nodeRow
-		err := c.each(ctx, nodeSelect+` WHERE hidden=1`, nil, func(scan func(...any) error) error {
-			r, err := s.scanNode(scan)
-			if err != nil {
-				return err
-			}
-			r.node.Payload, r.node.CausedBy = nil, nil
-			rows = append(rows, r)
-			return nil
-		})
+		rows, err := s.nodes(ctx, c, ` WHERE hidden=1`)
 		if err != nil {
 			return err
 		}
 		for _, r := range rows {
-			cols, err := r.columns()
-			if err != nil {
-				return err
-			}
-			err = c.exec(ctx, `UPDATE node SET hidden=2, payload=NULL, caused_by=NULL, sum=? WHERE seq=?`, rowSum(cols...), r.seq)
-			if err != nil {
+			r.hidden, r.node.Payload, r.node.CausedBy = nodeErased, nil, nil
+			if err := s.updateNode(ctx, c, r); err != nil {
 				return err
 			}
 		}

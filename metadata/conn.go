@@ -5,6 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/lashstore/lashstore"
 )
 
 // conn is one SQLite connection with its prepared statements. It is used by one
@@ -14,6 +18,10 @@ type conn struct {
 	pool     *sql.DB // of this one connection
 	sql      *sql.Conn
 	prepared map[string]*sql.Stmt
+	// quiet is set when the connection reads without locks a file that nobody was
+	// writing to when it had the mark.
+	quiet bool
+	mark  fileMark
 }
 
 // stmt prepares a statement once for the life of the connection.
@@ -22,6 +30,10 @@ func (c *conn) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 		return s, nil
 	}
 	s, err := c.sql.PrepareContext(ctx, query)
+	if primaryCode(err) == sqlite3.SQLITE_ERROR {
+		// The statement fits the schema of this version, so the schema is not that.
+		return nil, &lashstore.StorageError{Op: "prepare a statement for", Path: c.path, Kind: lashstore.ErrCorruptDatabase, Err: err}
+	}
 	if err != nil {
 		return nil, translate("prepare a statement for", c.path, err)
 	}
@@ -73,7 +85,16 @@ func (c *conn) one(ctx context.Context, query string, args []any, dest ...any) (
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
-	return err == nil, err
+	return err == nil, c.scanned(err)
+}
+
+// scanned types the error of a scan: what a column holds that its type does not
+// allow was not written by this program.
+func (c *conn) scanned(err error) error {
+	if err == nil || primaryCode(err) != 0 {
+		return err
+	}
+	return &lashstore.StorageError{Op: "read a row of", Path: c.path, Kind: lashstore.ErrCorruptDatabase, Err: err}
 }
 
 // errStop ends each without an error.
@@ -91,7 +112,7 @@ func (c *conn) each(ctx context.Context, query string, args []any, fn func(scan 
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
-		if err := fn(rows.Scan); err != nil {
+		if err := fn(func(dest ...any) error { return c.scanned(rows.Scan(dest...)) }); err != nil {
 			if errors.Is(err, errStop) {
 				return nil
 			}
@@ -104,7 +125,7 @@ func (c *conn) each(ctx context.Context, query string, args []any, fn func(scan 
 // rollback ends a transaction that was not committed. SQLite ends some by itself
 // (a full disk, for one), which is no error here.
 func (c *conn) rollback(ctx context.Context) error {
-	if err := c.exec(ctx, "ROLLBACK"); err != nil && primaryCode(err) != 1 { // SQLITE_ERROR: no transaction is active
+	if err := c.exec(ctx, "ROLLBACK"); err != nil && primaryCode(err) != sqlite3.SQLITE_ERROR { // that one: no transaction is active
 		return translate("roll back", c.path, err)
 	}
 	return nil

@@ -78,31 +78,51 @@ func (r *contentRow) digests() ([]lashstore.Digest, error) {
 }
 
 // holdContent adds one reference to content: to what the session has, or else to
-// fresh, which is stored. It reports false if there is neither.
-func (s *SessionDB) holdContent(ctx context.Context, c *conn, d lashstore.Digest, fresh *Content) (held bool, err error) {
-	n, err := c.execCount(ctx, `UPDATE content SET refs=refs+1 WHERE digest=?`, d.Bytes())
-	if err != nil || n > 0 {
-		return n > 0, err
+// fresh, which is stored. It returns the size, and reports false if there is
+// neither.
+func (s *SessionDB) holdContent(ctx context.Context, c *conn, d lashstore.Digest, fresh *Content) (size int64, held bool, err error) {
+	size, refs, _, found, err := s.contentRefs(ctx, c, d)
+	if err != nil {
+		return 0, false, err
+	}
+	if found {
+		return size, true, s.setContentRefs(ctx, c, d, size, refs+1)
 	}
 	if fresh == nil {
-		return false, nil
+		return 0, false, nil
 	}
 	digest := d.Bytes()
 	var objects []byte
 	for _, o := range fresh.Objects {
 		objects = append(objects, o.Digest.Bytes()...)
 		if err := s.holdObject(ctx, c, o); err != nil {
-			return false, err
+			return 0, false, err
 		}
 	}
 	inline := fresh.Bytes
 	if fresh.Manifest == nil && inline == nil {
 		inline = []byte{}
 	}
-	err = c.exec(ctx, `INSERT INTO content (digest, size, refs, bytes, manifest, objects, sum) VALUES (?, ?, 1, ?, ?, ?, ?)`,
+	err = c.exec(ctx, `INSERT INTO content (digest, size, refs, bytes, manifest, objects, sum, refs_sum) VALUES (?, ?, 1, ?, ?, ?, ?, ?)`,
 		digest, fresh.Size, blobArg(inline), blobArg(fresh.Manifest), blobArg(objects),
-		contentSum(digest, fresh.Size, inline, fresh.Manifest, objects))
-	return true, err
+		contentSum(digest, fresh.Size, inline, fresh.Manifest, objects), rowSum(digest, fresh.Size, int64(1)))
+	return fresh.Size, true, err
+}
+
+// contentRefs reads how often content is referred to, and its objects, without
+// reading its bytes. The count has a checksum of its own: a wrong one would let go
+// of what is needed.
+func (s *SessionDB) contentRefs(ctx context.Context, c *conn, d lashstore.Digest) (size, refs int64, objects []byte, found bool, err error) {
+	var sum int64
+	found, err = c.one(ctx, `SELECT size, refs, objects, refs_sum FROM content WHERE digest=?`, []any{d.Bytes()}, &size, &refs, &objects, &sum)
+	if err == nil && found && (sum != rowSum(d.Bytes(), size, refs) || refs < 1) {
+		err = corrupt(s.id, "content", d, errRefs)
+	}
+	return size, refs, objects, found, err
+}
+
+func (s *SessionDB) setContentRefs(ctx context.Context, c *conn, d lashstore.Digest, size, refs int64) error {
+	return c.exec(ctx, `UPDATE content SET refs=?, refs_sum=? WHERE digest=?`, refs, rowSum(d.Bytes(), size, refs), d.Bytes())
 }
 
 // blobArg keeps nil apart from an empty blob.
@@ -113,59 +133,74 @@ func blobArg(b []byte) any {
 	return b
 }
 
+// objectRow returns generation and reference count of an object.
+func (s *SessionDB) objectRow(ctx context.Context, c *conn, d lashstore.Digest) (generation, refs int64, found bool, err error) {
+	var sum int64
+	found, err = c.one(ctx, `SELECT generation, refs, sum FROM object WHERE digest=?`, []any{d.Bytes()}, &generation, &refs, &sum)
+	if err == nil && found && (sum != rowSum(d.Bytes(), generation, refs) || refs < 1 || generation < 1) {
+		err = corrupt(s.id, "object", d, errSum)
+	}
+	return generation, refs, found, err
+}
+
+func (s *SessionDB) writeObject(ctx context.Context, c *conn, d lashstore.Digest, generation, refs int64) error {
+	return c.exec(ctx, `INSERT OR REPLACE INTO object (digest, generation, refs, sum) VALUES (?, ?, ?, ?)`,
+		d.Bytes(), generation, refs, rowSum(d.Bytes(), generation, refs))
+}
+
 func (s *SessionDB) holdObject(ctx context.Context, c *conn, o Object) error {
-	var generation int64
-	_, err := c.one(ctx, `INSERT INTO object (digest, generation, refs) VALUES (?, ?, 1)
-		ON CONFLICT(digest) DO UPDATE SET refs=refs+1 RETURNING generation`, []any{o.Digest.Bytes(), counter(o.Generation)}, &generation)
+	generation, refs, found, err := s.objectRow(ctx, c, o.Digest)
 	if err != nil {
 		return err
 	}
-	if generation != counter(o.Generation) {
+	if found && generation != counter(o.Generation) {
 		// The session's edge keeps the catalog's row, and so its generation, as it is.
 		return corrupt(s.id, "object", o.Digest, fmt.Errorf("generation %x here, %x in the catalog", generation, o.Generation))
 	}
-	return nil
+	return s.writeObject(ctx, c, o.Digest, counter(o.Generation), refs+1)
 }
 
 // dropContent removes one reference to content. With the last one the content goes,
 // and objects that nothing else needs go to the outbox.
 func (s *SessionDB) dropContent(ctx context.Context, c *conn, d lashstore.Digest) error {
-	r, err := s.readContent(ctx, c, d)
+	size, refs, packed, found, err := s.contentRefs(ctx, c, d)
 	if err != nil {
 		return err
 	}
-	if r == nil || r.refs < 1 {
-		return corrupt(s.id, "content", d, errRefs)
+	if !found {
+		return corrupt(s.id, "content", d, errMissing)
 	}
-	if r.refs > 1 {
-		return c.exec(ctx, `UPDATE content SET refs=refs-1 WHERE digest=?`, d.Bytes())
+	if refs > 1 {
+		return s.setContentRefs(ctx, c, d, size, refs-1)
 	}
-	if err := c.exec(ctx, `DELETE FROM content WHERE digest=?`, d.Bytes()); err != nil {
-		return err
-	}
-	objects, err := r.digests()
-	if err != nil {
-		return corrupt(s.id, "content", d, err)
-	}
-	for _, o := range objects {
-		if err := s.dropObject(ctx, c, o); err != nil {
+	if packed != nil {
+		r, err := s.readContent(ctx, c, d) // checks that the list of objects is what it was
+		if err != nil {
 			return err
 		}
+		objects, err := r.digests()
+		if err != nil {
+			return corrupt(s.id, "content", d, err)
+		}
+		for _, o := range objects {
+			if err := s.dropObject(ctx, c, o); err != nil {
+				return err
+			}
+		}
 	}
-	return nil
+	return c.exec(ctx, `DELETE FROM content WHERE digest=?`, d.Bytes())
 }
 
 func (s *SessionDB) dropObject(ctx context.Context, c *conn, d lashstore.Digest) error {
-	var refs int64
-	found, err := c.one(ctx, `UPDATE object SET refs=refs-1 WHERE digest=? RETURNING refs`, []any{d.Bytes()}, &refs)
+	generation, refs, found, err := s.objectRow(ctx, c, d)
 	if err != nil {
 		return err
 	}
-	if !found || refs < 0 {
-		return corrupt(s.id, "object", d, errRefs)
+	if !found {
+		return corrupt(s.id, "object", d, errMissing)
 	}
-	if refs > 0 {
-		return nil
+	if refs > 1 {
+		return s.writeObject(ctx, c, d, generation, refs-1)
 	}
 	if err := c.exec(ctx, `DELETE FROM object WHERE digest=?`, d.Bytes()); err != nil {
 		return err
@@ -187,14 +222,13 @@ func (s *SessionDB) resolve(ctx context.Context, c *conn, r *contentRow) (Conten
 		return out, corrupt(s.id, "content", r.digest, err)
 	}
 	for _, d := range digests {
-		var generation int64
-		found, err := c.one(ctx, `SELECT generation FROM object WHERE digest=?`, []any{d.Bytes()}, &generation)
+		generation, _, found, err := s.objectRow(ctx, c, d)
 		if err != nil {
 			return out, err
 		}
-		g, bad := unsigned[uint64](generation)
-		if !found || bad != nil {
-			return out, corrupt(s.id, "object", d, errors.Join(errMissing, bad))
+		g, err := unsigned[uint64](generation)
+		if !found || err != nil {
+			return out, corrupt(s.id, "object", d, errors.Join(errMissing, err))
 		}
 		out.Objects = append(out.Objects, Object{Digest: d, Generation: g})
 	}

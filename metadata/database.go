@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"sync"
@@ -64,7 +65,7 @@ func openDatabase(ctx context.Context, path string, mode openMode, opts database
 		slots:   make(chan struct{}, max(opts.readers, 1)),
 		closed:  make(chan struct{}),
 	}
-	if mode == modeRead || mode == modeImmutable {
+	if mode == modeRead {
 		c, err := d.openReader(ctx)
 		if err != nil {
 			return nil, err
@@ -81,27 +82,70 @@ func openDatabase(ctx context.Context, path string, mode openMode, opts database
 	return d, nil
 }
 
-// openReader opens a read-only connection. In a directory that cannot be written,
-// SQLite cannot make the shared memory file of the write-ahead log; then a file
-// without a log is read as immutable, since nobody can be writing it either.
+// openReader opens a connection for reading. For a database that is open for
+// writing it is one like any other; one that is to be read only must not even get
+// the side files that SQLite makes to coordinate with writers.
 func (d *database) openReader(ctx context.Context) (*conn, error) {
-	if d.mode == modeImmutable {
-		return d.connect(ctx, modeImmutable)
+	if d.mode != modeRead {
+		return d.connect(ctx, modeRead)
 	}
-	c, err := d.connect(ctx, modeRead)
-	if err == nil || primaryCode(err) != sqlite3.SQLITE_CANTOPEN && !errors.Is(err, lashstore.ErrReadOnly) {
-		return c, err
-	}
-	if info, statErr := os.Stat(d.path + "-wal"); statErr == nil && info.Size() > 0 {
-		return nil, fmt.Errorf("the write-ahead log cannot be replayed here: %w", err)
-	}
-	if _, statErr := os.Stat(d.path); statErr != nil {
+	mark, quiet, err := d.markFile()
+	if err != nil {
 		return nil, err
 	}
-	return d.connect(ctx, modeImmutable)
+	if !quiet {
+		return d.connect(ctx, modeRead) // a writer is at work, or died: its side files are there
+	}
+	c, err := d.connect(ctx, modeImmutable)
+	if err == nil {
+		c.quiet, c.mark = true, mark
+	}
+	return c, err
+}
+
+// fileMark is what changes when a writer writes its log back into the file.
+type fileMark struct {
+	size     int64
+	modified time.Time
+}
+
+// markFile returns the mark of the file, and whether nobody has it open for
+// writing: a writer has a log with something in it before it touches the file.
+func (d *database) markFile() (mark fileMark, quiet bool, err error) {
+	info, err := os.Stat(d.path)
+	if err != nil {
+		return mark, false, translate("open", d.path, err)
+	}
+	mark = fileMark{size: info.Size(), modified: info.ModTime()}
+	log, err := os.Stat(d.path + "-wal")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return mark, false, translate("open", d.path+"-wal", err)
+	}
+	return mark, err != nil || log.Size() == 0, nil
+}
+
+// undisturbed reports whether what a connection reads without any lock is still
+// what it was opened on.
+func (d *database) undisturbed(c *conn) bool {
+	if !c.quiet {
+		return true
+	}
+	mark, quiet, err := d.markFile()
+	return err == nil && quiet && mark == c.mark
 }
 
 func (d *database) connect(ctx context.Context, mode openMode) (*conn, error) {
+	if mode == modeCreate {
+		// SQLite would make the file readable for all; its side files take the mode
+		// of the file.
+		f, err := os.OpenFile(d.path, os.O_CREATE|os.O_RDWR, 0o600)
+		if err == nil {
+			err = f.Close()
+		}
+		if err != nil {
+			return nil, translate("create", d.path, err)
+		}
+	}
 	dsn := url.URL{Scheme: "file", Path: d.path}
 	if mode == modeImmutable {
 		dsn.RawQuery = "mode=ro&immutable=1"
@@ -159,7 +203,10 @@ func (d *database) configure(ctx context.Context, c *conn, mode openMode) error 
 		return err
 	}
 	err = d.retryBusy(ctx, func() error {
-		_, err := d.opts.schema.version(ctx, c, d.path, len(steps))
+		version, err := d.opts.schema.version(ctx, c, d.path, len(steps))
+		if err == nil && version == 0 && mode == modeWrite {
+			return d.opts.schema.empty(d.path)
+		}
 		return err
 	})
 	if err != nil {
@@ -247,25 +294,38 @@ func (d *database) read(ctx context.Context, op string, fn func(context.Context,
 		return fmt.Errorf("%s: %w", op, ctx.Err())
 	}
 	defer func() { <-d.slots }()
-	var c *conn
-	select {
-	case c = <-d.readers:
-	default:
-		var err error
-		if c, err = d.openReader(ctx); err != nil {
-			return translateUnlessOurs(op, d.path, err)
-		}
+	c, err := d.takeReader(ctx)
+	if err != nil {
+		return translateUnlessOurs(op, d.path, err)
 	}
 	defer func() { d.readers <- c }()
 	inner := context.WithoutCancel(ctx)
 	if err := d.retryBusy(ctx, func() error { return c.exec(inner, "BEGIN") }); err != nil {
 		return translate(op, d.path, err)
 	}
-	err := fn(inner, c)
+	err = fn(inner, c)
 	if err == nil {
 		err = ctx.Err()
 	}
+	if !d.undisturbed(c) {
+		err = &lashstore.StorageError{Op: op, Path: d.path, Kind: lashstore.ErrBusy, Err: errors.New("it was written to while it was read")}
+	}
 	return errors.Join(translateUnlessOurs(op, d.path, err), c.rollback(inner))
+}
+
+// takeReader returns an idle reader or a new one.
+func (d *database) takeReader(ctx context.Context) (*conn, error) {
+	select {
+	case c := <-d.readers:
+		if d.undisturbed(c) {
+			return c, nil
+		}
+		if err := c.close(); err != nil {
+			return nil, err
+		}
+	default:
+	}
+	return d.openReader(ctx)
 }
 
 // compact rewrites the file without its free pages and returns by how much it

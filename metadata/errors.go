@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"syscall"
 
 	"modernc.org/sqlite"
@@ -31,13 +33,37 @@ func translate(op, path string, err error) error {
 	if !errors.As(err, &se) {
 		return &lashstore.StorageError{Op: op, Path: path, Kind: fileKind(err), Err: err}
 	}
-	return &lashstore.StorageError{Op: op, Path: path, Kind: codeKind(se.Code()), Err: err}
+	kind := codeKind(se.Code())
+	if se.Code()&0xff == sqlite3.SQLITE_CANTOPEN {
+		kind = whyCantOpen(path)
+	}
+	return &lashstore.StorageError{Op: op, Path: path, Kind: kind, Err: err}
+}
+
+// whyCantOpen finds out what SQLite does not say: why a database, or a file it
+// needs beside it, could not be opened.
+func whyCantOpen(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0) //nolint:gosec // a database of the store
+	if err == nil {
+		err = f.Close()
+	}
+	if err == nil {
+		if f, err = os.CreateTemp(filepath.Dir(path), ".probe-"); err == nil {
+			err = errors.Join(f.Close(), os.Remove(f.Name()))
+		}
+	}
+	if err == nil {
+		return lashstore.ErrStorage // it can be opened by now
+	}
+	return fileKind(err)
 }
 
 func codeKind(code int) error {
 	switch code {
 	case sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS:
 		return lashstore.ErrCorruptDatabase
+	case sqlite3.SQLITE_IOERR_SHMSIZE:
+		return lashstore.ErrDiskFull // the shared memory file could not grow
 	}
 	switch code & 0xff { // the primary code of an extended one
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:

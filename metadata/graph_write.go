@@ -15,8 +15,8 @@ type graphWriter struct {
 	rev    int64
 	now    time.Time
 	placed map[lashstore.NodeID]placedNode // nodes of this commit
-	picker picker
-	dirty  bool // the picker changed
+	picker *picker                         // nil: not read yet
+	dirty  bool                            // the picker changed
 }
 
 type placedNode struct{ seq, depth int64 }
@@ -48,21 +48,17 @@ func (w *graphWriter) find(ctx context.Context, c *conn, id, blame lashstore.Nod
 	if p, ok := w.placed[id]; ok {
 		return p, nil
 	}
-	var (
-		p placedNode
-		h int64
-	)
-	found, err := c.one(ctx, `SELECT seq, depth, hidden FROM node WHERE node_id=? AND removed_rev IS NULL`, []any{string(id)}, &p.seq, &p.depth, &h)
+	row, err := w.s.liveNode(ctx, c, id)
 	switch {
 	case err != nil:
-		return p, err
-	case !found:
-		return p, &lashstore.GraphError{Node: blame, Reason: absent}
-	case h != nodeVisible:
-		return p, &lashstore.GraphError{Node: blame, Reason: hidden}
+		return placedNode{}, err
+	case row == nil:
+		return placedNode{}, &lashstore.GraphError{Node: blame, Reason: absent}
+	case row.hidden != nodeVisible:
+		return placedNode{}, &lashstore.GraphError{Node: blame, Reason: hidden}
 	}
-	w.placed[id] = p
-	return p, nil
+	w.placed[id] = placedNode{row.seq, row.depth}
+	return w.placed[id], nil
 }
 
 func (w *graphWriter) append(ctx context.Context, c *conn, nodes []lashstore.Node) error {
@@ -109,9 +105,22 @@ func (w *graphWriter) add(ctx context.Context, c *conn, n *lashstore.Node) error
 	}
 	w.placed[n.NodeID] = placedNode{r.seq, r.depth}
 	if r.userMessage {
-		w.picker.add(r.seq, msg.Text())
-		w.dirty = true
+		return w.count(ctx, c, r.seq, msg)
 	}
+	return nil
+}
+
+// count adds a user message to what session lists show.
+func (w *graphWriter) count(ctx context.Context, c *conn, seq int64, msg *lashstore.Message) error {
+	if w.picker == nil {
+		p, err := w.s.readPicker(ctx, c)
+		if err != nil {
+			return err
+		}
+		w.picker = &p
+	}
+	w.picker.add(seq, msg.Text())
+	w.dirty = true
 	return nil
 }
 
@@ -123,26 +132,20 @@ func (w *graphWriter) replace(ctx context.Context, c *conn, nodes []lashstore.No
 	if err != nil {
 		return err
 	}
-	live := make([]int64, 0, len(nodes))
-	err = c.each(ctx, `SELECT seq FROM node WHERE removed_rev IS NULL`, nil, func(scan func(...any) error) error {
-		var seq int64
-		if err := scan(&seq); err != nil {
-			return err
-		}
-		if _, keep := kept[seq]; !keep {
-			live = append(live, seq)
-		}
-		return nil
-	})
+	live, err := w.s.nodes(ctx, c, ` WHERE removed_rev IS NULL`)
 	if err != nil {
 		return err
 	}
-	for _, seq := range live {
-		if err := c.exec(ctx, `UPDATE node SET removed_rev=? WHERE seq=?`, w.rev, seq); err != nil {
+	for _, r := range live {
+		if _, keep := kept[r.seq]; keep {
+			continue
+		}
+		r.removedRev = sql.NullInt64{Int64: w.rev, Valid: true}
+		if err := w.s.updateNode(ctx, c, r); err != nil {
 			return err
 		}
 	}
-	w.picker, w.dirty = picker{}, true
+	w.picker, w.dirty = &picker{}, true
 	for i := range nodes {
 		place, keep := w.placed[nodes[i].NodeID]
 		if !keep {

@@ -21,13 +21,16 @@ func (l leaseRow) live(now time.Time) bool { return l.holder != nil && l.holder.
 
 func (s *SessionDB) readLease(ctx context.Context, c *conn) (l leaseRow, err error) {
 	var (
-		owner                     sql.NullString
-		fencing, claimed, expires int64
+		owner                          sql.NullString
+		fencing, claimed, expires, sum int64
 	)
-	found, err := c.one(ctx, `SELECT owner, token_hash, fencing, claimed_at_ms, expires_at_ms FROM lease`,
-		nil, &owner, &l.tokenHash, &fencing, &claimed, &expires)
+	found, err := c.one(ctx, `SELECT owner, token_hash, fencing, claimed_at_ms, expires_at_ms, sum FROM lease`,
+		nil, &owner, &l.tokenHash, &fencing, &claimed, &expires, &sum)
 	if err != nil || !found {
 		return l, err
+	}
+	if sum != rowSum(nullString(owner), blobArg(l.tokenHash), fencing, claimed, expires) {
+		return l, corrupt(s.id, "lease", "row", errSum)
 	}
 	if l.fencing, err = unsigned[lashstore.FencingToken](fencing); err != nil {
 		return l, corrupt(s.id, "lease", "fencing", err)
@@ -43,16 +46,16 @@ func (s *SessionDB) readLease(ctx context.Context, c *conn) (l leaseRow, err err
 }
 
 func (s *SessionDB) writeLease(ctx context.Context, c *conn, l leaseRow) error {
-	if l.holder == nil {
-		return c.exec(ctx, `INSERT OR REPLACE INTO lease (one, owner, token_hash, fencing, claimed_at_ms, expires_at_ms)
-			VALUES (1, NULL, NULL, ?, 0, 0)`, counter(l.fencing))
+	cols := []any{nil, nil, counter(l.fencing), int64(0), int64(0)}
+	if l.holder != nil {
+		owner, err := encode("lease owner", l.holder.Owner)
+		if err != nil {
+			return err
+		}
+		cols = []any{owner, l.tokenHash, counter(l.fencing), toMS(l.holder.ClaimedAt), toMS(l.holder.ExpiresAt)}
 	}
-	owner, err := encode("lease owner", l.holder.Owner)
-	if err != nil {
-		return err
-	}
-	return c.exec(ctx, `INSERT OR REPLACE INTO lease (one, owner, token_hash, fencing, claimed_at_ms, expires_at_ms)
-		VALUES (1, ?, ?, ?, ?, ?)`, owner, l.tokenHash, counter(l.fencing), toMS(l.holder.ClaimedAt), toMS(l.holder.ExpiresAt))
+	return c.exec(ctx, `INSERT OR REPLACE INTO lease (owner, token_hash, fencing, claimed_at_ms, expires_at_ms, sum, one)
+		VALUES (?, ?, ?, ?, ?, ?, 1)`, append(cols, rowSum(cols...))...)
 }
 
 // ClaimLease takes the lease if it is free, or again if it is the owner's.

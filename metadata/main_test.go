@@ -33,7 +33,7 @@ func setup(t *testing.T) *bundle {
 	dir, rand := t.TempDir(), testenv.NewRand(t)
 	b := &bundle{clock: testenv.NewClock()}
 	b.opts = SessionOptions{
-		Durability: lashstore.DurabilityNormal, BusyTimeout: time.Minute, SourceKeyRetention: time.Hour,
+		Durability: lashstore.DurabilityNormal, BusyTimeout: time.Minute, SourceKeyRetention: time.Hour, TempDir: dir + "/tmp",
 		Now: b.clock.Now, Rand: rand, Processes: testenv.NewProcessTable(),
 	}
 	var err error

@@ -16,7 +16,7 @@ func (s *SessionDB) writeMeta(ctx context.Context, c *conn, m lashstore.SessionM
 		return err
 	}
 	created := toMS(m.CreatedAt)
-	sum := metaSum(string(s.id), string(s.incarnation), m.SessionName, m.Model, nullPtr(m.Cwd), relation, created)
+	sum := metaSum(string(s.id), string(s.incarnation), 0, m.SessionName, m.Model, nullPtr(m.Cwd), relation, created)
 	return c.exec(ctx, `INSERT INTO meta
 		(one, session_id, incarnation, session_name, model, cwd, relation, created_at_ms, sum, picker_sum)
 		VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -25,8 +25,8 @@ func (s *SessionDB) writeMeta(ctx context.Context, c *conn, m lashstore.SessionM
 		string(s.id), string(s.incarnation), m.SessionName, m.Model, nullPtr(m.Cwd), relation, created, sum, picker{}.sum())
 }
 
-func metaSum(id, inc, name, model string, cwd any, relation string, created int64) int64 {
-	return rowSum(id, inc, name, model, cwd, relation, created)
+func metaSum(id, inc string, deleted int64, name, model string, cwd any, relation string, created int64) int64 {
+	return rowSum(id, inc, deleted, name, model, cwd, relation, created)
 }
 
 func (s *SessionDB) readMeta(ctx context.Context, c *conn) (lashstore.SessionMeta, error) {
@@ -35,9 +35,10 @@ func (s *SessionDB) readMeta(ctx context.Context, c *conn) (lashstore.SessionMet
 		id, inc, relation string
 		cwd               sql.NullString
 		created, sum      int64
+		deleted           int64
 	)
-	found, err := c.one(ctx, `SELECT session_id, incarnation, session_name, model, cwd, relation, created_at_ms, sum FROM meta`,
-		nil, &id, &inc, &m.SessionName, &m.Model, &cwd, &relation, &created, &sum)
+	found, err := c.one(ctx, `SELECT session_id, incarnation, deleted, session_name, model, cwd, relation, created_at_ms, sum FROM meta`,
+		nil, &id, &inc, &deleted, &m.SessionName, &m.Model, &cwd, &relation, &created, &sum)
 	if err != nil {
 		return m, err
 	}
@@ -47,7 +48,7 @@ func (s *SessionDB) readMeta(ctx context.Context, c *conn) (lashstore.SessionMet
 	if !found {
 		return m, corrupt(s.id, "meta", "row", errMissing)
 	}
-	if sum != metaSum(id, inc, m.SessionName, m.Model, nullPtr(m.Cwd), relation, created) {
+	if sum != metaSum(id, inc, deleted, m.SessionName, m.Model, nullPtr(m.Cwd), relation, created) {
 		return m, corrupt(s.id, "meta", "row", errSum)
 	}
 	if err := lashstore.DecodeStrict([]byte(relation), &m.Relation); err != nil {

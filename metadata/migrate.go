@@ -3,6 +3,7 @@ package metadata
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -19,6 +20,9 @@ type schema struct {
 	kind          string
 	applicationID int64
 	dir           string
+	// mayCreate says whether an empty file may become a database of this kind. It is
+	// asked inside the transaction that would do so.
+	mayCreate func() error
 }
 
 // The application ids are "lshS" and "lshC" in ASCII, so that file(1) and other
@@ -83,6 +87,11 @@ func (s schema) migrate(ctx context.Context, d *database) error {
 		if err != nil || current == len(steps) {
 			return err // another process was faster
 		}
+		if current == 0 && s.mayCreate != nil {
+			if err := s.mayCreate(); err != nil {
+				return &lashstore.StorageError{Op: "create", Path: d.path, Kind: lashstore.ErrCorruptDatabase, Err: err}
+			}
+		}
 		for _, step := range steps[current:] {
 			if _, err := c.sql.ExecContext(ctx, step); err != nil {
 				return translate("migrate", d.path, err)
@@ -113,6 +122,9 @@ func (s schema) requireCurrent(ctx context.Context, d *database) error {
 	if err != nil {
 		return err
 	}
+	if version == 0 {
+		return s.empty(d.path)
+	}
 	if version != len(steps) {
 		return s.refuse(d.path, int64(version), len(steps), "it must be opened for writing once, to be migrated")
 	}
@@ -141,6 +153,11 @@ func (s schema) version(ctx context.Context, c *conn, path string, newest int) (
 		return 0, s.refuse(path, version, newest, "it has no valid version")
 	}
 	return int(version), nil
+}
+
+// empty reports a file that must be a database and is empty.
+func (s schema) empty(path string) error {
+	return &lashstore.StorageError{Op: "open", Path: path, Kind: lashstore.ErrCorruptDatabase, Err: errors.New("the file is empty")}
 }
 
 func (s schema) refuse(path string, found int64, newest int, reason string) error {

@@ -37,8 +37,7 @@ type nodeRow struct {
 const nodeSelect = `SELECT seq, node_id, parent_seq, depth, added_rev, removed_rev, hidden, user_message,
 	kind, frame_id, caused_by, timestamp_ms, payload, sum FROM node`
 
-// columns returns what the checksum covers: everything but the columns that later
-// operations change, which are guarded by the counts of the revision.
+// columns returns all columns but seq, in the order of the checksum.
 func (r *nodeRow) columns() (cols []any, err error) {
 	var causedBy any
 	if r.node.CausedBy != nil {
@@ -59,7 +58,7 @@ func (r *nodeRow) columns() (cols []any, err error) {
 		payload = []byte(r.node.Payload)
 	}
 	return []any{
-		string(r.node.NodeID), nullInt(r.parentSeq), r.depth, r.addedRev, user,
+		string(r.node.NodeID), nullInt(r.parentSeq), r.depth, r.addedRev, nullInt(r.removedRev), r.hidden, user,
 		kind, string(r.node.AgentFrameID), causedBy, toMS(r.node.Timestamp), payload,
 	}, nil
 }
@@ -87,7 +86,7 @@ func (s *SessionDB) scanNode(scan func(...any) error) (*nodeRow, error) {
 	if payload != nil {
 		raw = payload
 	}
-	if want != rowSum(id, nullInt(r.parentSeq), r.depth, r.addedRev, user, kind, frame, cause, at, raw) {
+	if want != rowSum(id, nullInt(r.parentSeq), r.depth, r.addedRev, nullInt(r.removedRev), r.hidden, user, kind, frame, cause, at, raw) {
 		return nil, corrupt(s.id, "node", id, errSum)
 	}
 	if causedBy.Valid {
@@ -114,9 +113,29 @@ func (s *SessionDB) insertNode(ctx context.Context, c *conn, r *nodeRow) (int64,
 		return 0, err
 	}
 	return c.insert(ctx, `INSERT INTO node
-		(node_id, parent_seq, depth, added_rev, user_message, kind, frame_id, caused_by, timestamp_ms, payload, sum)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(node_id) WHERE removed_rev IS NULL DO NOTHING`,
+		(node_id, parent_seq, depth, added_rev, removed_rev, hidden, user_message, kind, frame_id, caused_by, timestamp_ms, payload, sum)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(node_id) WHERE removed_rev IS NULL DO NOTHING`,
 		append(cols, rowSum(cols...))...)
+}
+
+// updateNode writes a row that was hidden, erased or removed.
+func (s *SessionDB) updateNode(ctx context.Context, c *conn, r *nodeRow) error {
+	cols, err := r.columns()
+	if err != nil {
+		return err
+	}
+	return c.exec(ctx, `UPDATE node SET node_id=?, parent_seq=?, depth=?, added_rev=?, removed_rev=?, hidden=?, user_message=?, kind=?,
+		frame_id=?, caused_by=?, timestamp_ms=?, payload=?, sum=? WHERE seq=?`, append(cols, rowSum(cols...), r.seq)...)
+}
+
+// nodes reads the rows that a condition selects.
+func (s *SessionDB) nodes(ctx context.Context, c *conn, where string, args ...any) (rows []*nodeRow, err error) {
+	err = c.each(ctx, nodeSelect+where, args, func(scan func(...any) error) error {
+		r, err := s.scanNode(scan)
+		rows = append(rows, r)
+		return err
+	})
+	return rows, err
 }
 
 // liveNode returns the row that has the id at the head, hidden or not.
@@ -171,23 +190,21 @@ func (s *SessionDB) Node(ctx context.Context, id lashstore.NodeID) (node lashsto
 // "" if there is none.
 func (s *SessionDB) visibleFrom(ctx context.Context, c *conn, seq sql.NullInt64) (lashstore.NodeID, error) {
 	for seq.Valid {
-		var (
-			id     string
-			hidden int64
-			parent sql.NullInt64
-		)
-		found, err := c.one(ctx, `SELECT node_id, hidden, parent_seq FROM node WHERE seq=?`, []any{seq.Int64}, &id, &hidden, &parent)
-		switch {
-		case err != nil:
+		rows, err := s.nodes(ctx, c, ` WHERE seq=?`, seq.Int64)
+		if err != nil {
 			return "", err
-		case !found:
-			return "", corrupt(s.id, "node", seq.Int64, errMissing)
-		case hidden == nodeVisible:
-			return lashstore.NodeID(id), nil
-		case parent.Valid && parent.Int64 >= seq.Int64:
-			return "", corrupt(s.id, "node", id, errOrder)
 		}
-		seq = parent
+		if len(rows) == 0 {
+			return "", corrupt(s.id, "node", seq.Int64, errMissing)
+		}
+		switch row := rows[0]; {
+		case row.hidden == nodeVisible:
+			return row.node.NodeID, nil
+		case row.parentSeq.Valid && row.parentSeq.Int64 >= seq.Int64:
+			return "", corrupt(s.id, "node", row.node.NodeID, errOrder)
+		default:
+			seq = row.parentSeq
+		}
 	}
 	return "", nil
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"lukechampine.com/blake3"
@@ -27,11 +28,32 @@ type batchRow struct {
 const batchSelect = `SELECT seq, batch_id, source_key, class, delivery_policy, slot_policy, merge_key, available_at_ms, enqueued_at_ms,
 	claim_id, claim_owner, claim_token_hash, claim_fencing, claim_lease, claim_expires_at_ms, sum FROM batch`
 
-func batchColumns(b *lashstore.Batch) []any {
-	return []any{
+// columns returns all columns but seq, in the order of the checksum.
+func (r *batchRow) columns() ([]any, error) {
+	b := &r.batch
+	cols := []any{
 		string(b.BatchID), b.SourceKey, string(b.Class), string(b.DeliveryPolicy), string(b.SlotPolicy), string(b.MergeKey),
 		toMS(b.AvailableAt), toMS(b.EnqueuedAt),
 	}
+	if r.claimID == "" {
+		return append(cols, nil, nil, nil, counter(r.fencing), int64(0), int64(0)), nil
+	}
+	owner, err := encode("claim owner", r.owner)
+	if err != nil {
+		return nil, err
+	}
+	return append(cols, string(r.claimID), owner, r.tokenHash, counter(r.fencing), counter(r.leaseToken), toMS(r.expiresAt)), nil
+}
+
+// updateClaim writes the claim columns of a row.
+func (s *SessionDB) updateClaim(ctx context.Context, c *conn, r *batchRow) error {
+	cols, err := r.columns()
+	if err != nil {
+		return err
+	}
+	args := append(slices.Clone(cols[8:]), rowSum(cols...), counter(r.batch.EnqueueSeq))
+	return c.exec(ctx, `UPDATE batch SET claim_id=?, claim_owner=?, claim_token_hash=?, claim_fencing=?, claim_lease=?,
+		claim_expires_at_ms=?, sum=? WHERE seq=?`, args...)
 }
 
 func (s *SessionDB) scanBatch(scan func(...any) error) (*batchRow, error) {
@@ -51,7 +73,8 @@ func (s *SessionDB) scanBatch(scan func(...any) error) (*batchRow, error) {
 	b.SessionID, b.BatchID, b.SourceKey, b.Class = s.id, lashstore.BatchID(id), srcKey, lashstore.WorkClass(class)
 	b.DeliveryPolicy, b.SlotPolicy, b.MergeKey = lashstore.DeliveryPolicy(delivery), lashstore.SlotPolicy(slot), lashstore.MergeKey(merge)
 	b.AvailableAt, b.EnqueuedAt = fromMS(available), fromMS(enqueued)
-	if sum != rowSum(batchColumns(b)...) {
+	if sum != rowSum(id, srcKey, class, delivery, slot, merge, available, enqueued,
+		nullString(claim), nullString(owner), blobArg(r.tokenHash), fencing, lease, expires) {
 		return nil, corrupt(s.id, "batch", id, errSum)
 	}
 	if b.EnqueueSeq, err = unsigned[uint64](seq); err != nil {
@@ -182,10 +205,14 @@ func (s *SessionDB) enqueue(ctx context.Context, c *conn, d lashstore.BatchDraft
 		DeliveryPolicy: d.DeliveryPolicy, SlotPolicy: d.SlotPolicy, MergeKey: d.MergeKey,
 		AvailableAt: fromMS(toMS(d.AvailableAt)), EnqueuedAt: fromMS(toMS(now)),
 	}
-	cols := batchColumns(b)
+	cols, err := (&batchRow{batch: *b}).columns()
+	if err != nil {
+		return res, err
+	}
 	seq, err := c.insert(ctx, `INSERT INTO batch
-		(batch_id, source_key, class, delivery_policy, slot_policy, merge_key, available_at_ms, enqueued_at_ms, sum)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, append(cols, rowSum(cols...))...)
+		(batch_id, source_key, class, delivery_policy, slot_policy, merge_key, available_at_ms, enqueued_at_ms,
+		claim_id, claim_owner, claim_token_hash, claim_fencing, claim_lease, claim_expires_at_ms, sum)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, append(cols, rowSum(cols...))...)
 	if err != nil {
 		return res, err
 	}
@@ -204,18 +231,31 @@ func (s *SessionDB) enqueue(ctx context.Context, c *conn, d lashstore.BatchDraft
 	if d.SourceKey == "" {
 		return res, nil
 	}
-	return res, c.exec(ctx, `INSERT INTO source_key (source_key, batch_id, payload_hash, state) VALUES (?, ?, ?, ?)`,
-		d.SourceKey, string(b.BatchID), hash, int64(keyQueued))
+	return res, s.writeKey(ctx, c, d.SourceKey, string(b.BatchID), hash, keyQueued, nil)
+}
+
+func (s *SessionDB) writeKey(ctx context.Context, c *conn, key, batch string, hash []byte, state int64, ended any) error {
+	return c.exec(ctx, `INSERT OR REPLACE INTO source_key (source_key, batch_id, payload_hash, state, ended_at_ms, sum) VALUES (?, ?, ?, ?, ?, ?)`,
+		key, batch, hash, state, ended, rowSum(key, batch, hash, state, ended))
+}
+
+// readKey reads what is remembered of a source key.
+func (s *SessionDB) readKey(ctx context.Context, c *conn, key string) (batch string, hash []byte, state int64, found bool, err error) {
+	var (
+		ended sql.NullInt64
+		sum   int64
+	)
+	found, err = c.one(ctx, `SELECT batch_id, payload_hash, state, ended_at_ms, sum FROM source_key WHERE source_key=?`,
+		[]any{key}, &batch, &hash, &state, &ended, &sum)
+	if err == nil && found && sum != rowSum(key, batch, hash, state, nullInt(ended)) {
+		err = corrupt(s.id, "source key", key, errSum)
+	}
+	return batch, hash, state, found, err
 }
 
 // knownKey answers an enqueue whose source key is remembered.
 func (s *SessionDB) knownKey(ctx context.Context, c *conn, key string, hash []byte) (res lashstore.EnqueueResult, known bool, err error) {
-	var (
-		id    string
-		first []byte
-		state int64
-	)
-	found, err := c.one(ctx, `SELECT batch_id, payload_hash, state FROM source_key WHERE source_key=?`, []any{key}, &id, &first, &state)
+	id, first, state, found, err := s.readKey(ctx, c, key)
 	if err != nil || !found {
 		return res, false, err
 	}
@@ -262,7 +302,14 @@ func (s *SessionDB) removeBatch(ctx context.Context, c *conn, b *lashstore.Batch
 	if b.SourceKey == "" {
 		return nil
 	}
-	return c.exec(ctx, `UPDATE source_key SET state=?, ended_at_ms=? WHERE source_key=?`, state, toMS(now), b.SourceKey)
+	batch, hash, _, found, err := s.readKey(ctx, c, b.SourceKey)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return corrupt(s.id, "source key", b.SourceKey, errMissing)
+	}
+	return s.writeKey(ctx, c, b.SourceKey, batch, hash, state, toMS(now))
 }
 
 // CancelBatch removes a batch that is in no live claim.

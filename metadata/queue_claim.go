@@ -115,10 +115,6 @@ func (s *SessionDB) applyClaim(ctx context.Context, c *conn, req lashstore.Claim
 	if err != nil {
 		return nil, err
 	}
-	owner, err := encode("claim owner", req.Owner)
-	if err != nil {
-		return nil, err
-	}
 	claim := &lashstore.Claim{
 		SessionID: s.id, ClaimID: grant.ClaimID, Owner: req.Owner, Token: lashstore.Token(token),
 		FencingToken: grant.FencingToken, ClaimedAt: grant.ClaimedAt, ExpiresAt: fromMS(toMS(grant.ExpiresAt)),
@@ -127,17 +123,16 @@ func (s *SessionDB) applyClaim(ctx context.Context, c *conn, req lashstore.Claim
 		if r.fencing >= lashstore.MaxCounter {
 			return nil, &lashstore.LimitError{Limit: "claim_fencing_token", Max: lashstore.MaxCounter, Got: lashstore.MaxCounter}
 		}
-		err := c.exec(ctx, `UPDATE batch SET claim_id=?, claim_owner=?, claim_token_hash=?, claim_fencing=claim_fencing+1,
-			claim_lease=?, claim_expires_at_ms=? WHERE seq=?`,
-			string(claim.ClaimID), owner, tokenHash(claim.Token), counter(lease.fencing), toMS(claim.ExpiresAt), counter(r.batch.EnqueueSeq))
-		if err != nil {
+		r.claimID, r.owner, r.tokenHash, r.leaseToken, r.expiresAt = claim.ClaimID, req.Owner, tokenHash(claim.Token), lease.fencing, claim.ExpiresAt
+		r.fencing++
+		if err := s.updateClaim(ctx, c, r); err != nil {
 			return nil, err
 		}
 		b := r.batch
 		if err := s.loadItems(ctx, c, &b); err != nil {
 			return nil, err
 		}
-		b.Claim = &lashstore.BatchClaim{ClaimID: claim.ClaimID, Owner: req.Owner, FencingToken: r.fencing + 1, ExpiresAt: claim.ExpiresAt}
+		b.Claim = &lashstore.BatchClaim{ClaimID: claim.ClaimID, Owner: req.Owner, FencingToken: r.fencing, ExpiresAt: claim.ExpiresAt}
 		claim.Batches = append(claim.Batches, b)
 	}
 	return claim, nil
@@ -257,10 +252,17 @@ func (s *SessionDB) RenewClaim(ctx context.Context, claim lashstore.Claim, ttl t
 		if len(done.BatchIDs) == 0 {
 			return &lashstore.ClaimLostError{Session: s.id, Claim: claim.ClaimID, Reason: "it names no batches"}
 		}
-		if _, err := s.requireClaim(ctx, c, &done); err != nil {
+		rows, err := s.requireClaim(ctx, c, &done)
+		if err != nil {
 			return err
 		}
 		claim.ExpiresAt = expiry(s.opts.Now(), ttl)
+		for _, r := range rows {
+			r.expiresAt = claim.ExpiresAt
+			if err := s.updateClaim(ctx, c, r); err != nil {
+				return err
+			}
+		}
 		claim.Batches = slices.Clone(claim.Batches)
 		for i := range claim.Batches {
 			if b := claim.Batches[i].Claim; b != nil {
@@ -269,7 +271,7 @@ func (s *SessionDB) RenewClaim(ctx context.Context, claim lashstore.Claim, ttl t
 				claim.Batches[i].Claim = &renewed
 			}
 		}
-		return c.exec(ctx, `UPDATE batch SET claim_expires_at_ms=? WHERE claim_id=?`, toMS(claim.ExpiresAt), string(claim.ClaimID))
+		return nil
 	})
 	return claim, err
 }
@@ -280,7 +282,23 @@ func (s *SessionDB) AbandonClaim(ctx context.Context, claim lashstore.Claim) err
 		return &lashstore.ClaimLostError{Session: s.id, Claim: claim.ClaimID, Reason: "it is of another session"}
 	}
 	return s.write(ctx, "abandon a claim", func(ctx context.Context, c *conn) error {
-		return c.exec(ctx, `UPDATE batch SET claim_id=NULL, claim_owner=NULL, claim_token_hash=NULL, claim_lease=0, claim_expires_at_ms=0
-			WHERE claim_id=? AND claim_token_hash=?`, string(claim.ClaimID), tokenHash(claim.Token))
+		var held []*batchRow
+		err := c.each(ctx, batchSelect+` WHERE claim_id=?`, []any{string(claim.ClaimID)}, func(scan func(...any) error) error {
+			r, err := s.scanBatch(scan)
+			if err == nil && subtle.ConstantTimeCompare(tokenHash(claim.Token), r.tokenHash) == 1 {
+				held = append(held, r)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, r := range held {
+			r.claimID = ""
+			if err := s.updateClaim(ctx, c, r); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/lashstore/lashstore"
@@ -27,6 +28,9 @@ type SessionOptions struct {
 	BusyTimeout        time.Duration
 	Retention          lashstore.Retention
 	SourceKeyRetention time.Duration
+	// TempDir is where the files of new sessions are made. It is on the file system of
+	// the sessions.
+	TempDir string
 	// Now must never step back.
 	Now  func() time.Time
 	Rand io.Reader
@@ -59,14 +63,16 @@ func (o SessionOptions) database() databaseOptions {
 // incarnation made it.
 func CreateSessionFile(ctx context.Context, path string, meta lashstore.SessionMeta, inc lashstore.Incarnation, opts SessionOptions) (err error) {
 	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return translate("create the folder of", path, err)
+	for _, d := range []string{dir, opts.TempDir} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return translate("create the folder", d, err)
+		}
 	}
 	suffix, err := randomHex(opts.Rand)
 	if err != nil {
 		return err
 	}
-	temporary := filepath.Join(dir, ".new-"+suffix)
+	temporary := filepath.Join(opts.TempDir, newPrefix+suffix)
 	defer func() {
 		for _, side := range sideFiles(temporary) {
 			if rmErr := os.Remove(side); rmErr != nil && !errors.Is(rmErr, fs.ErrNotExist) {
@@ -83,7 +89,32 @@ func CreateSessionFile(ctx context.Context, path string, meta lashstore.SessionM
 	if opts.Durability == lashstore.DurabilityNormal {
 		return nil
 	}
-	return syncDirs(dir, filepath.Dir(dir))
+	return syncDirs(dir, filepath.Dir(dir), filepath.Dir(filepath.Dir(dir)))
+}
+
+// newPrefix begins the names of files that are not yet sessions.
+const newPrefix = "new-"
+
+// RemoveStale removes what creators that died left in the folder for new sessions,
+// once it is older than the limit: a creator takes milliseconds.
+func RemoveStale(dir string, before time.Time) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return translate("list", dir, err)
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || !strings.HasPrefix(e.Name(), newPrefix) || info.ModTime().After(before) {
+			continue // gone, not ours, or young
+		}
+		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return translate("remove", filepath.Join(dir, e.Name()), err)
+		}
+	}
+	return nil
 }
 
 func writeSessionFile(ctx context.Context, path string, meta lashstore.SessionMeta, inc lashstore.Incarnation, opts SessionOptions) error {
@@ -114,7 +145,7 @@ func OpenSessionDB(ctx context.Context, path string, id lashstore.SessionID, inc
 	}
 	db, err := openDatabase(ctx, path, mode, opts.database())
 	if err != nil {
-		return nil, fmt.Errorf("open session %q: %w", id, err)
+		return nil, fmt.Errorf("open session %q: %w", id, NoteMissing(path, err))
 	}
 	s := &SessionDB{db: db, opts: opts, id: id, incarnation: inc}
 	if readOnly {
@@ -126,9 +157,21 @@ func OpenSessionDB(ctx context.Context, path string, id lashstore.SessionID, inc
 		err = s.read(ctx, "open", func(context.Context, *conn) error { return nil })
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open session %q: %w", id, err), db.close())
+		return nil, errors.Join(fmt.Errorf("open session %q: %w", id, NoteMissing(path, err)), db.close())
 	}
 	return s, nil
+}
+
+// NoteMissing adds [fs.ErrNotExist] to the error of a database whose file is gone:
+// SQLite has several errors for a file that is removed while it is at work.
+func NoteMissing(path string, err error) error {
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if _, statErr := os.Stat(path); errors.Is(statErr, fs.ErrNotExist) {
+		return errors.Join(err, statErr)
+	}
+	return err
 }
 
 // Close waits for the calls in flight. Later calls fail with [lashstore.ErrClosed].
@@ -185,6 +228,10 @@ func (s *SessionDB) requireLive(ctx context.Context, c *conn) error {
 			BoundIncarnation: lashstore.Incarnation(inc), AttemptedIncarnation: s.incarnation,
 		}
 	case deleted != 0:
+		// So final an answer must not rest on a flipped bit.
+		if _, err := s.readMeta(ctx, c); err != nil {
+			return err
+		}
 		return fmt.Errorf("session %q: %w", s.id, lashstore.ErrSessionDeleted)
 	}
 	return nil
@@ -194,10 +241,22 @@ func (s *SessionDB) requireLive(ctx context.Context, c *conn) error {
 // [lashstore.ErrSessionDeleted]. It is idempotent.
 func (s *SessionDB) MarkDeleted(ctx context.Context) error {
 	return s.wrap("delete", s.db.write(ctx, "delete", func(ctx context.Context, c *conn) error {
-		if err := s.requireLive(ctx, c); err != nil && !errors.Is(err, lashstore.ErrSessionDeleted) {
+		if err := s.requireLive(ctx, c); err != nil {
+			if errors.Is(err, lashstore.ErrSessionDeleted) {
+				return nil
+			}
 			return err
 		}
-		return c.exec(ctx, `UPDATE meta SET deleted=1`)
+		m, err := s.readMeta(ctx, c)
+		if err != nil {
+			return err
+		}
+		relation, err := encode("relation", m.Relation)
+		if err != nil {
+			return err
+		}
+		return c.exec(ctx, `UPDATE meta SET deleted=1, sum=?`,
+			metaSum(string(s.id), string(s.incarnation), 1, m.SessionName, m.Model, nullPtr(m.Cwd), relation, toMS(m.CreatedAt)))
 	}))
 }
 

@@ -37,6 +37,14 @@ func nullInt(n sql.NullInt64) any {
 	return n.Int64
 }
 
+// nullString is the value of a nullable text column that was read.
+func nullString(s sql.NullString) any {
+	if !s.Valid {
+		return nil
+	}
+	return s.String
+}
+
 // nullPtr is the value of a nullable text column.
 func nullPtr(s *string) any {
 	if s == nil {

@@ -1,4 +1,5 @@
 -- The catalog of one tenant: which sessions and blobs exist and who refers to them.
+-- "sum" columns are checksums of a row (see rowsum.go).
 
 -- state: 0 being created, 1 live, 2 being deleted, 3 deleted. The row is the
 -- session's admission; a deleted id keeps its row.
@@ -16,7 +17,8 @@ CREATE TABLE session(
   head_revision INTEGER NOT NULL,
   node_count INTEGER NOT NULL,
   first_user_message TEXT NOT NULL,
-  user_message_count INTEGER NOT NULL
+  user_message_count INTEGER NOT NULL,
+  sum INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX session_updated ON session(updated_at_ms, session_id) WHERE state IN (0,1);
 CREATE INDEX session_parent ON session(parent_id, updated_at_ms, session_id) WHERE parent_id<>'';
@@ -28,7 +30,8 @@ CREATE TABLE blob(
   present INTEGER NOT NULL,
   raw_size INTEGER NOT NULL,
   stored_size INTEGER NOT NULL,
-  condemned_at_ms INTEGER
+  condemned_at_ms INTEGER,
+  sum INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX blob_condemned ON blob(condemned_at_ms) WHERE condemned_at_ms IS NOT NULL;
 
@@ -55,8 +58,10 @@ CREATE TABLE upload(
   holder INTEGER NOT NULL,
   size INTEGER NOT NULL,
   manifest BLOB NOT NULL,
+  objects INTEGER NOT NULL,
   uploaded_at_ms INTEGER NOT NULL,
-  expires_at_ms INTEGER NOT NULL
+  expires_at_ms INTEGER NOT NULL,
+  sum INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX upload_holder ON upload(holder);
 

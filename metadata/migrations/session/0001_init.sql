@@ -1,7 +1,7 @@
 -- A session database: one file, one session, so that no table needs a session id.
 -- Revisions are numbered; a row that a later revision no longer has carries the
 -- revision that removed it, and stays until no kept revision needs it.
--- "sum" columns are checksums of the row's immutable columns (see rowsum.go).
+-- "sum" columns are checksums of a row (see rowsum.go).
 
 -- Who the session is, and what session lists show of its messages.
 CREATE TABLE meta(
@@ -27,7 +27,8 @@ CREATE TABLE lease(
   token_hash BLOB,
   fencing INTEGER NOT NULL,
   claimed_at_ms INTEGER NOT NULL,
-  expires_at_ms INTEGER NOT NULL
+  expires_at_ms INTEGER NOT NULL,
+  sum INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE revision(
@@ -102,7 +103,8 @@ CREATE TABLE content(
   bytes BLOB,
   manifest BLOB,
   objects BLOB,
-  sum INTEGER NOT NULL
+  sum INTEGER NOT NULL,
+  refs_sum INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- Objects of the blob tier that contents need, "refs" contents each. The catalog
@@ -110,7 +112,8 @@ CREATE TABLE content(
 CREATE TABLE object(
   digest BLOB PRIMARY KEY NOT NULL,
   generation INTEGER NOT NULL,
-  refs INTEGER NOT NULL
+  refs INTEGER NOT NULL,
+  sum INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- Objects that the session may no longer need; their edges are yet to be removed.
@@ -172,7 +175,8 @@ CREATE TABLE source_key(
   batch_id TEXT NOT NULL,
   payload_hash BLOB NOT NULL,
   state INTEGER NOT NULL,
-  ended_at_ms INTEGER
+  ended_at_ms INTEGER,
+  sum INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX source_key_ended ON source_key(ended_at_ms) WHERE ended_at_ms IS NOT NULL;
 
