@@ -120,7 +120,8 @@ func (d *bare) commit(r *row) {
 		d.exec(`UPDATE component SET removed_rev=? WHERE key='tool_state' AND removed_rev IS NULL`, rev)
 		d.exec(`INSERT INTO component (key, added_rev, digest, size, counter, descriptor, sum) VALUES ('tool_state', ?, ?, ?, 0, ?, 1234567890)`,
 			rev, r.digest, int64(len(r.state)), r.descriptor)
-		d.exec(`INSERT INTO content (digest, size, refs, bytes, manifest, objects, sum) VALUES (?, ?, 1, ?, NULL, NULL, 1234567890)`,
+		d.exec(`INSERT INTO content (digest, size, refs, bytes, manifest, objects, sum, refs_sum)
+			VALUES (?, ?, 1, ?, NULL, NULL, 1234567890, 1234567890)`,
 			r.digest, int64(len(r.state)), r.state)
 		d.exec(`INSERT OR REPLACE INTO usage (seq, source, model, input_tokens, output_tokens, cached_input_tokens, reasoning_tokens, sum)
 			VALUES (1, 'turn', 'model-a', ?, ?, ?, 0, 1234567890)`, rev*1200, rev*340, rev*900)

@@ -81,6 +81,22 @@ func BenchmarkCommitBlob(b *testing.B) {
 	}
 }
 
+// BenchmarkFlush appends 4 KiB to a file and flushes it: what the disk can do.
+func BenchmarkFlush(b *testing.B) {
+	file := must(os.Create(filepath.Join(b.TempDir(), "file")))
+	page := make([]byte, 4<<10)
+	var flushes latencies
+	for b.Loop() {
+		flushes.time(func() {
+			must(file.Write(page))
+			check(file.Sync())
+		})
+	}
+	check(file.Close())
+	b.ReportMetric(us(flushes.quantile(0.5)), "p50-us")
+	b.ReportMetric(us(flushes.quantile(0.99)), "p99-us")
+}
+
 // files writes files as durably as the store does: flushed, renamed into place, the
 // folder flushed.
 type files struct {

@@ -162,19 +162,17 @@ func (t *commitTx) replaceComponent(ctx context.Context, c *conn, old, now *comp
 // trimComponents removes rows that no revision from oldest on has.
 func (s *SessionDB) trimComponents(ctx context.Context, c *conn, oldest int64) error {
 	var gone []*componentRow
-	err := c.each(ctx, componentSelect+` WHERE removed_rev<=?`, []any{oldest}, func(scan func(...any) error) error {
-		r, err := s.scanComponent(scan)
-		gone = append(gone, r)
-		return err
-	})
+	err := c.each(ctx, `DELETE FROM component WHERE removed_rev<=? RETURNING key, added_rev, digest, size, counter, descriptor, sum`,
+		[]any{oldest}, func(scan func(...any) error) error {
+			r, err := s.scanComponent(scan)
+			gone = append(gone, r)
+			return err
+		})
 	if err != nil {
 		return err
 	}
 	for _, r := range gone {
 		if err := s.dropContent(ctx, c, r.digest); err != nil {
-			return err
-		}
-		if err := c.exec(ctx, `DELETE FROM component WHERE key=? AND added_rev=?`, r.key, r.addedRev); err != nil {
 			return err
 		}
 	}

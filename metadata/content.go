@@ -81,32 +81,44 @@ func (r *contentRow) digests() ([]lashstore.Digest, error) {
 // fresh, which is stored. It returns the size, and reports false if there is
 // neither.
 func (s *SessionDB) holdContent(ctx context.Context, c *conn, d lashstore.Digest, fresh *Content) (size int64, held bool, err error) {
+	if fresh != nil {
+		inserted, err := s.insertContent(ctx, c, d, fresh)
+		if err != nil || inserted {
+			return fresh.Size, inserted, err
+		}
+	}
 	size, refs, _, found, err := s.contentRefs(ctx, c, d)
-	if err != nil {
+	if err != nil || !found {
 		return 0, false, err
 	}
-	if found {
-		return size, true, s.setContentRefs(ctx, c, d, size, refs+1)
-	}
-	if fresh == nil {
-		return 0, false, nil
-	}
+	return size, true, s.setContentRefs(ctx, c, d, size, refs+1)
+}
+
+// insertContent stores content that the session does not have, with one reference.
+// It reports false if the session has it.
+func (s *SessionDB) insertContent(ctx context.Context, c *conn, d lashstore.Digest, fresh *Content) (bool, error) {
 	digest := d.Bytes()
 	var objects []byte
 	for _, o := range fresh.Objects {
 		objects = append(objects, o.Digest.Bytes()...)
-		if err := s.holdObject(ctx, c, o); err != nil {
-			return 0, false, err
-		}
 	}
 	inline := fresh.Bytes
 	if fresh.Manifest == nil && inline == nil {
 		inline = []byte{}
 	}
-	err = c.exec(ctx, `INSERT INTO content (digest, size, refs, bytes, manifest, objects, sum, refs_sum) VALUES (?, ?, 1, ?, ?, ?, ?, ?)`,
+	n, err := c.execCount(ctx, `INSERT INTO content (digest, size, refs, bytes, manifest, objects, sum, refs_sum)
+		VALUES (?, ?, 1, ?, ?, ?, ?, ?) ON CONFLICT(digest) DO NOTHING`,
 		digest, fresh.Size, blobArg(inline), blobArg(fresh.Manifest), blobArg(objects),
 		contentSum(digest, fresh.Size, inline, fresh.Manifest, objects), rowSum(digest, fresh.Size, int64(1)))
-	return fresh.Size, true, err
+	if err != nil || n == 0 {
+		return false, err
+	}
+	for _, o := range fresh.Objects {
+		if err := s.holdObject(ctx, c, o); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // contentRefs reads how often content is referred to, and its objects, without
@@ -163,6 +175,19 @@ func (s *SessionDB) holdObject(ctx context.Context, c *conn, o Object) error {
 // dropContent removes one reference to content. With the last one the content goes,
 // and objects that nothing else needs go to the outbox.
 func (s *SessionDB) dropContent(ctx context.Context, c *conn, d lashstore.Digest) error {
+	// Mostly it is the last reference to content that lies here: one statement.
+	var inlineSize, sum int64
+	gone, err := c.one(ctx, `DELETE FROM content WHERE digest=? AND refs=1 AND objects IS NULL RETURNING size, refs_sum`,
+		[]any{d.Bytes()}, &inlineSize, &sum)
+	if err != nil {
+		return err
+	}
+	if gone {
+		if sum != rowSum(d.Bytes(), inlineSize, int64(1)) {
+			return corrupt(s.id, "content", d, errRefs)
+		}
+		return nil
+	}
 	size, refs, packed, found, err := s.contentRefs(ctx, c, d)
 	if err != nil {
 		return err

@@ -253,11 +253,18 @@ func (s *SessionDB) trim(ctx context.Context, c *conn, head lashstore.Revision, 
 	if err != nil || cutoff == 0 {
 		return err
 	}
-	n, err := c.execCount(ctx, `DELETE FROM revision WHERE revision<=?`, cutoff)
+	n, err := c.execCount(ctx, `DELETE FROM revision WHERE revision<=? AND revision<(SELECT min(revision) FROM revision)+?`,
+		cutoff, int64(trimPerCommit))
 	if err != nil || n == 0 {
 		return err
 	}
 	oldest := cutoff + 1
+	if n == trimPerCommit { // more may be left
+		if _, err := c.one(ctx, `SELECT min(revision) FROM revision`, nil, &oldest); err != nil {
+			return err
+		}
+		cutoff = oldest - 1
+	}
 	if err := s.trimComponents(ctx, c, oldest); err != nil {
 		return fmt.Errorf("%w: %w", errTrim, err)
 	}
@@ -271,7 +278,8 @@ func (s *SessionDB) trim(ctx context.Context, c *conn, head lashstore.Revision, 
 	return c.exec(ctx, `DELETE FROM config WHERE added_rev<(SELECT max(added_rev) FROM config WHERE added_rev<=?)`, oldest)
 }
 
-// trimCutoff returns the newest revision to go, or 0.
+// trimCutoff returns the newest revision to go, or 0. For revisions that are too
+// old it looks at no more than one commit trims.
 func (s *SessionDB) trimCutoff(ctx context.Context, c *conn, head int64, now time.Time) (int64, error) {
 	keep := int64(s.opts.Retention.Revisions)
 	if keep == 0 {
@@ -281,22 +289,12 @@ func (s *SessionDB) trimCutoff(ctx context.Context, c *conn, head int64, now tim
 	if keep > 0 {
 		cutoff = max(0, head-keep)
 	}
-	var oldest sql.NullInt64
-	if _, err := c.one(ctx, `SELECT min(revision) FROM revision`, nil, &oldest); err != nil || !oldest.Valid {
-		return 0, err
+	age := s.opts.Retention.MaxAge
+	if age == 0 {
+		return min(cutoff, head-1), nil
 	}
-	if age := s.opts.Retention.MaxAge; age > 0 {
-		var old sql.NullInt64
-		_, err := c.one(ctx, `SELECT max(revision) FROM revision WHERE revision<? AND revision<? AND committed_at_ms<?`,
-			[]any{head, oldest.Int64 + trimPerCommit, toMS(now.Add(-age))}, &old)
-		if err != nil {
-			return 0, err
-		}
-		cutoff = max(cutoff, old.Int64)
-	}
-	cutoff = min(cutoff, oldest.Int64+trimPerCommit-1, head-1)
-	if cutoff < oldest.Int64 {
-		return 0, nil
-	}
-	return cutoff, nil
+	var old sql.NullInt64
+	_, err := c.one(ctx, `SELECT max(revision) FROM revision WHERE revision<? AND committed_at_ms<?
+		AND revision<(SELECT min(revision) FROM revision)+?`, []any{head, toMS(now.Add(-age)), int64(trimPerCommit)}, &old)
+	return min(max(cutoff, old.Int64), head-1), err
 }
