@@ -118,10 +118,13 @@ func (d *database) markFile() (mark fileMark, quiet bool, err error) {
 	}
 	mark = fileMark{size: info.Size(), modified: info.ModTime()}
 	log, err := os.Stat(d.path + "-wal")
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return mark, true, nil
+	case err != nil:
 		return mark, false, translate("open", d.path+"-wal", err)
 	}
-	return mark, err != nil || log.Size() == 0, nil
+	return mark, log.Size() == 0, nil
 }
 
 // undisturbed reports whether what a connection reads without any lock is still
@@ -203,11 +206,14 @@ func (d *database) configure(ctx context.Context, c *conn, mode openMode) error 
 		return err
 	}
 	err = d.retryBusy(ctx, func() error {
+		if err := c.exec(ctx, "BEGIN"); err != nil { // one snapshot, or another's migration shows by half
+			return err
+		}
 		version, err := d.opts.schema.version(ctx, c, d.path, len(steps))
 		if err == nil && version == 0 && mode == modeWrite {
-			return d.opts.schema.empty(d.path)
+			err = d.opts.schema.empty(d.path)
 		}
-		return err
+		return errors.Join(err, c.rollback(ctx))
 	})
 	if err != nil {
 		return err

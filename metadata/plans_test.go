@@ -165,6 +165,23 @@ func TestQueryPlans(t *testing.T) {
 	}
 }
 
+// plan explains one statement.
+func plan(t *testing.T, c *conn, query string) string {
+	t.Helper()
+	rows, err := c.sql.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, make([]any, strings.Count(query, "?"))...)
+	must(t, err)
+	defer func() { must(t, rows.Close()) }()
+	var lines strings.Builder
+	for rows.Next() {
+		var id, parent, unused int
+		var detail string
+		must(t, rows.Scan(&id, &parent, &unused, &detail))
+		lines.WriteString("    " + detail + "\n")
+	}
+	must(t, rows.Err())
+	return lines.String()
+}
+
 // plans explains all statements that a database's connections have prepared.
 func plans(t *testing.T, d *database) string {
 	t.Helper()
@@ -175,17 +192,7 @@ func plans(t *testing.T, d *database) string {
 			if !slices.Contains([]string{"SELECT", "INSERT", "UPDATE", "DELETE"}, word) {
 				continue
 			}
-			var lines []string
-			rows, err := c.sql.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+q, make([]any, strings.Count(q, "?"))...)
-			must(t, err)
-			for rows.Next() {
-				var id, parent, unused int
-				var detail string
-				must(t, rows.Scan(&id, &parent, &unused, &detail))
-				lines = append(lines, "    "+detail+"\n")
-			}
-			must(t, errors.Join(rows.Err(), rows.Close()))
-			statements["  "+strings.Join(strings.Fields(q), " ")+"\n"] = strings.Join(lines, "")
+			statements["  "+strings.Join(strings.Fields(q), " ")+"\n"] = plan(t, c, q)
 		}
 	}
 	w := <-d.writer

@@ -18,7 +18,7 @@ import (
 type Harness struct {
 	Driver cas.Driver
 	// Another opens the same data once more, as another process would. Nil: the
-	// driver's data cannot be opened twice.
+	// driver keeps its data in memory and has one handle.
 	Another func(tb testing.TB) cas.Driver
 }
 

@@ -22,7 +22,7 @@ func TestClassify(t *testing.T) {
 		code string
 		exit int
 	}{
-		{errors.New("x"), "failure", exitFailure},
+		{errors.New("x"), "internal", exitFailure},
 		{usagef("x"), "usage", exitUsage},
 		{lashstore.Invalid("f", "v", "is bad"), "invalid", exitUsage},
 		{&lashstore.LimitError{}, "limit_exceeded", exitUsage},
@@ -40,7 +40,7 @@ func TestClassify(t *testing.T) {
 		{&lashstore.CorruptBlobError{}, "corrupt_blob", exitCorrupt},
 		{&lashstore.CorruptRecordError{Err: lashstore.ErrInvalid}, "corrupt_record", exitCorrupt},
 		{lashstore.ErrReadOnly, "read_only", exitFailure},
-		{context.Canceled, "cancelled", exitFailure},
+		{context.Canceled, "canceled", exitFailure},
 	}
 	for _, tt := range tests {
 		if code, exit := classify(tt.err); code != tt.code || exit != tt.exit {
@@ -53,10 +53,11 @@ func TestKindsAreDistinct(t *testing.T) {
 	t.Parallel()
 	seen := make(map[string]bool)
 	for _, k := range kinds() {
-		if seen[k.code] || k.exit == exitOK {
-			t.Errorf("code %s: exit %d, given twice: %t", k.code, k.exit, seen[k.code])
+		code, exit := classify(k.err)
+		if seen[code] || exit == exitOK || code == lashstore.Code(errors.New("unknown")) {
+			t.Errorf("%v: code %s, exit %d, given twice: %t", k.err, code, exit, seen[code])
 		}
-		seen[k.code] = true
+		seen[code] = true
 	}
 }
 

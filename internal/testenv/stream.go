@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -12,9 +13,7 @@ import (
 // NoiseReader returns size bytes that do not compress and depend on the seed only.
 func NoiseReader(seed uint64, size int64) io.Reader {
 	var key [32]byte
-	for i := range 8 {
-		key[i] = byte(seed >> (8 * i))
-	}
+	binary.LittleEndian.PutUint64(key[:], seed)
 	return io.LimitReader(rand.NewChaCha8(key), size)
 }
 
