@@ -2,7 +2,6 @@ package metadata
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,13 +10,11 @@ import (
 	"sync"
 	"time"
 
-	"modernc.org/sqlite" // also registers the driver
+	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/lashstore/lashstore"
 )
-
-const driverName = "sqlite"
 
 // openMode says how a connection may touch the file.
 type openMode string
@@ -155,16 +152,10 @@ func (d *database) connect(ctx context.Context, mode openMode) (*conn, error) {
 	} else {
 		dsn.RawQuery = "mode=" + string(mode)
 	}
-	pool, err := sql.Open(driverName, dsn.String())
+	c, err := dial(d.path, dsn.String())
 	if err != nil {
 		return nil, translate("open", d.path, err)
 	}
-	pool.SetMaxOpenConns(1)
-	sc, err := pool.Conn(ctx)
-	if err != nil {
-		return nil, errors.Join(translate("open", d.path, err), pool.Close())
-	}
-	c := &conn{path: d.path, pool: pool, sql: sc, prepared: make(map[string]*sql.Stmt)}
 	if err := d.configure(ctx, c, mode); err != nil {
 		return nil, errors.Join(err, c.close())
 	}
@@ -192,13 +183,14 @@ func (d *database) configure(ctx context.Context, c *conn, mode openMode) error 
 	case modeWrite:
 	}
 	for _, p := range pragmas {
-		if _, err := c.sql.ExecContext(ctx, "PRAGMA "+p); err != nil {
+		if err := c.script(ctx, "PRAGMA "+p); err != nil {
 			return translate("configure", d.path, err)
 		}
 	}
 	if mode == modeRead || mode == modeImmutable {
 		// The first read of the file tells whether it can be opened at all.
-		return translate("open", d.path, c.sql.QueryRowContext(ctx, "PRAGMA schema_version").Scan(new(int64)))
+		_, err := c.one(ctx, "PRAGMA schema_version", nil, new(int64))
+		return translate("open", d.path, err)
 	}
 	// A file that is not ours must not be changed, and switching its log mode would.
 	steps, err := d.opts.schema.steps()
@@ -221,7 +213,7 @@ func (d *database) configure(ctx context.Context, c *conn, mode openMode) error 
 	if err := d.retryBusy(ctx, func() error { return c.walMode(ctx) }); err != nil {
 		return translate("switch to write-ahead logging", d.path, err)
 	}
-	if _, err := c.sql.ExecContext(ctx, "PRAGMA synchronous="+sync); err != nil {
+	if err := c.script(ctx, "PRAGMA synchronous="+sync); err != nil {
 		return translate("configure", d.path, err)
 	}
 	return nil
@@ -352,7 +344,7 @@ func (d *database) compact(ctx context.Context) (returned int64, err error) {
 	}
 	inner := context.WithoutCancel(ctx)
 	for _, step := range []string{"VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"} {
-		if _, err := c.sql.ExecContext(inner, step); err != nil {
+		if err := c.script(inner, step); err != nil {
 			err = translate("compact", d.path, err)
 			if errors.Is(err, lashstore.ErrBusy) {
 				return 0, nil

@@ -93,11 +93,11 @@ func (s schema) migrate(ctx context.Context, d *database) error {
 			}
 		}
 		for _, step := range steps[current:] {
-			if _, err := c.sql.ExecContext(ctx, step); err != nil {
+			if err := c.script(ctx, step); err != nil {
 				return translate("migrate", d.path, err)
 			}
 		}
-		_, err = c.sql.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id=%d; PRAGMA user_version=%d", s.applicationID, len(steps)))
+		err = c.script(ctx, fmt.Sprintf("PRAGMA application_id=%d; PRAGMA user_version=%d", s.applicationID, len(steps)))
 		return translate("migrate", d.path, err)
 	})
 }
@@ -133,14 +133,11 @@ func (s schema) requireCurrent(ctx context.Context, d *database) error {
 
 func (s schema) version(ctx context.Context, c *conn, path string, newest int) (int, error) {
 	var application, version, objects int64
-	for query, dest := range map[string]*int64{
-		"PRAGMA application_id":              &application,
-		"PRAGMA user_version":                &version,
-		"SELECT count(*) FROM sqlite_schema": &objects,
-	} {
-		if err := c.sql.QueryRowContext(ctx, query).Scan(dest); err != nil {
-			return 0, translate("read the version of", path, err)
-		}
+	// One statement, since another process may be creating the database meanwhile.
+	_, err := c.one(ctx, `SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version),
+		(SELECT count(*) FROM sqlite_schema)`, nil, &application, &version, &objects)
+	if err != nil {
+		return 0, translate("read the version of", path, err)
 	}
 	switch {
 	case application == 0 && version == 0 && objects == 0:

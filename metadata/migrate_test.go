@@ -16,7 +16,7 @@ import (
 
 func rawDB(t *testing.T, path string, statements ...string) {
 	t.Helper()
-	db, err := sql.Open(driverName, path)
+	db, err := sql.Open("sqlite", path)
 	must(t, err)
 	for _, s := range statements {
 		_, err := db.ExecContext(t.Context(), s)
@@ -109,7 +109,7 @@ func TestEmptySession(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	must(t, b.db.Close())
-	db, err := sql.Open(driverName, b.path)
+	db, err := sql.Open("sqlite", b.path)
 	must(t, err)
 	var commits, others int
 	err = db.QueryRowContext(t.Context(), `SELECT sum(name='turn_commit'), sum(name LIKE '%effect%' OR name LIKE '%turn_checkpoint%') FROM sqlite_schema`).Scan(&commits, &others)

@@ -52,7 +52,10 @@ func (s *SessionDB) candidates(ctx context.Context, c *conn, owner lashstore.Own
 		case live(row):
 			refusal = lashstore.RefusedHeld
 		default:
-			if rows = append(rows, row); len(rows) == limit {
+			rows = append(rows, row)
+			// Nobody takes more than a run of equals, and nothing behind an exclusive one.
+			first := rows[0].candidate()
+			if len(rows) == limit || first.SlotPolicy == lashstore.SlotExclusive || row.candidate() != first {
 				return errStop
 			}
 		}
@@ -64,11 +67,15 @@ func (s *SessionDB) candidates(ctx context.Context, c *conn, owner lashstore.Own
 func asCandidates(rows []*batchRow) []lashstore.Candidate {
 	out := make([]lashstore.Candidate, len(rows))
 	for i, r := range rows {
-		out[i] = lashstore.Candidate{
-			Class: r.batch.Class, DeliveryPolicy: r.batch.DeliveryPolicy, SlotPolicy: r.batch.SlotPolicy, MergeKey: r.batch.MergeKey,
-		}
+		out[i] = r.candidate()
 	}
 	return out
+}
+
+func (r *batchRow) candidate() lashstore.Candidate {
+	return lashstore.Candidate{
+		Class: r.batch.Class, DeliveryPolicy: r.batch.DeliveryPolicy, SlotPolicy: r.batch.SlotPolicy, MergeKey: r.batch.MergeKey,
+	}
 }
 
 // selectFunc picks how many of the candidates to claim, or why none.
