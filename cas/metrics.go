@@ -43,7 +43,8 @@ func durationBuckets() []float64 {
 	return []float64{50e-6, 200e-6, 1e-3, 5e-3, 20e-3, 50e-3, 0.1, 0.25, 1, 2.5, 10}
 }
 
-// NewMetrics makes the metrics and registers them with reg.
+// NewMetrics makes the metrics and registers them with reg. Stores that share a
+// registerer share the metrics.
 func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
 		operations: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -60,12 +61,27 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 			Name: "lashstore_cas_corrupt_objects_total", Help: "Reads that found a damaged object.",
 		}),
 	}
-	for _, c := range []prometheus.Collector{m.operations, m.seconds, m.bytes, m.corrupt} {
-		if err := reg.Register(c); err != nil {
-			return nil, fmt.Errorf("register the metrics of package cas: %w", err)
-		}
+	err := errors.Join(Register(reg, &m.operations), Register(reg, &m.seconds), Register(reg, &m.bytes), Register(reg, &m.corrupt))
+	if err != nil {
+		return nil, fmt.Errorf("register the metrics of package cas: %w", err)
 	}
 	return m, nil
+}
+
+// Register registers a collector, or points it at the one of that name that is
+// registered: several stores of a process count together.
+func Register[C prometheus.Collector](reg prometheus.Registerer, c *C) error {
+	err := reg.Register(*c)
+	known, ok := errors.AsType[prometheus.AlreadyRegisteredError](err)
+	if !ok {
+		return err
+	}
+	same, ok := known.ExistingCollector.(C)
+	if !ok {
+		return err
+	}
+	*c = same
+	return nil
 }
 
 // start notes the beginning of an operation; the result notes its end.

@@ -183,6 +183,7 @@ func TestMetrics(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewRegistry()
 	s := open(t, t.TempDir(), local.Options{Metrics: reg})
+	open(t, t.TempDir(), local.Options{Metrics: reg}) // a second store must not be refused
 	h, f := create(t, s, "s")
 	_, err := h.Commit(t.Context(), state(0, f, noise(1, 100_000)))
 	must(t, err)

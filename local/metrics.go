@@ -1,12 +1,14 @@
 package local
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lashstore/lashstore"
+	"github.com/lashstore/lashstore/cas"
 )
 
 // metrics counts the operations of a store. Its methods work on nil.
@@ -17,7 +19,8 @@ type metrics struct {
 	now        func() time.Time
 }
 
-// newMetrics registers the collectors; without a registerer there are none.
+// newMetrics registers the collectors; without a registerer there are none, and
+// stores with the same registerer have the same.
 func newMetrics(reg prometheus.Registerer, now func() time.Time) (*metrics, error) {
 	if reg == nil {
 		return nil, nil //nolint:nilnil // the methods work on nil
@@ -38,10 +41,9 @@ func newMetrics(reg prometheus.Registerer, now func() time.Time) (*metrics, erro
 		}, []string{"code"}),
 		now: now,
 	}
-	for _, c := range []prometheus.Collector{m.operations, m.seconds, m.settled} {
-		if err := reg.Register(c); err != nil {
-			return nil, fmt.Errorf("register metrics: %w", err)
-		}
+	err := errors.Join(cas.Register(reg, &m.operations), cas.Register(reg, &m.seconds), cas.Register(reg, &m.settled))
+	if err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
 	}
 	return m, nil
 }

@@ -88,6 +88,9 @@ func (s *SessionDB) Artifact(ctx context.Context, name lashstore.ArtifactName) (
 			return err
 		}
 		if found == nil {
+			if err := s.checkArtifacts(ctx, c); err != nil {
+				return err
+			}
 			return fmt.Errorf("session %q: artifact %s/%s: %w", s.id, name.Namespace, name.Name, lashstore.ErrArtifactNotFound)
 		}
 		a = *found

@@ -147,6 +147,9 @@ func (s *SessionDB) Attachment(ctx context.Context, id lashstore.Digest) (e lash
 			return err
 		}
 		if row == nil {
+			if err := s.checkAttachments(ctx, c); err != nil {
+				return err
+			}
 			return fmt.Errorf("session %q: attachment %s: %w", s.id, id, lashstore.ErrAttachmentNotFound)
 		}
 		e, held = row.AttachmentEntry, row.held

@@ -220,7 +220,7 @@ func scanRow(row []driver.Value, dest []any) error {
 }
 
 func scanValue(v driver.Value, dest any) error {
-	ok := false
+	var ok bool
 	switch d := dest.(type) {
 	case *int64:
 		*d, ok = v.(int64)

@@ -268,6 +268,9 @@ func (s *SessionDB) Content(ctx context.Context, d lashstore.Digest) (out Conten
 			return err
 		}
 		if r == nil {
+			if err := s.checkContents(ctx, c); err != nil {
+				return err
+			}
 			return fmt.Errorf("session %q: %s: %w", s.id, d, lashstore.ErrBlobNotFound)
 		}
 		out, err = s.resolve(ctx, c, r)

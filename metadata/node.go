@@ -173,6 +173,11 @@ func (s *SessionDB) Node(ctx context.Context, id lashstore.NodeID) (node lashsto
 		if err != nil {
 			return err
 		}
+		if row == nil {
+			if err := s.checkNodeIndex(ctx, c, id); err != nil {
+				return err
+			}
+		}
 		if row == nil || row.hidden != nodeVisible {
 			return fmt.Errorf("session %q: node %q: %w", s.id, id, lashstore.ErrNodeNotFound)
 		}
