@@ -29,6 +29,45 @@ type commitTx struct {
 	in  *CommitInput
 	rev lashstore.Revision
 	now time.Time
+	// Read at the start.
+	lease  leaseRow
+	prev   *revisionRow // nil: nothing is committed
+	picker picker
+}
+
+// commitStart reads at once what nearly every commit needs; meta always has a row.
+const commitStart = `SELECT meta.session_id, meta.incarnation, meta.deleted,
+	meta.user_messages, meta.first_seq, meta.first_text, meta.picker_sum, ` + leaseNames + `, ` + revisionNames + `
+	FROM meta LEFT JOIN lease ON lease.one=meta.one LEFT JOIN revision ON revision.revision=(SELECT max(revision) FROM revision)`
+
+// start checks that the session is live and reads lease, head and picker.
+func (t *commitTx) start(ctx context.Context, c *conn) error {
+	var (
+		id, inc      string
+		deleted, sum int64
+		lease        leaseColumns
+		rev          revisionColumns
+	)
+	dest := []any{&id, &inc, &deleted, &t.picker.userMessages, &t.picker.firstSeq, &t.picker.firstText, &sum}
+	dest = append(append(dest, lease.dest()...), rev.dest()...)
+	found, err := c.one(ctx, commitStart, nil, dest...)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return corrupt(t.s.id, "meta", "row", errMissing)
+	}
+	if err := t.s.checkLive(ctx, c, id, inc, deleted); err != nil {
+		return err
+	}
+	if sum != t.picker.sum() {
+		return corrupt(t.s.id, "meta", "row", errSum)
+	}
+	if t.lease, err = t.s.decodeLease(&lease); err != nil {
+		return err
+	}
+	t.prev, err = t.s.decodeRevision(&rev)
+	return err
 }
 
 // hold adds a reference to content that the session has or the commit brings, and
@@ -44,8 +83,11 @@ func (t *commitTx) hold(ctx context.Context, c *conn, d lashstore.Digest, use st
 // Commit applies a commit in one transaction; the order of its checks is that of
 // [lashstore.Committer].
 func (s *SessionDB) Commit(ctx context.Context, in *CommitInput) (res lashstore.CommitResult, err error) {
-	err = s.write(ctx, "commit", func(ctx context.Context, c *conn) error {
+	err = s.wrap("commit", s.db.write(ctx, "commit", func(ctx context.Context, c *conn) error {
 		t := &commitTx{s: s, in: in, now: fromMS(toMS(s.opts.Now()))}
+		if err := t.start(ctx, c); err != nil {
+			return err
+		}
 		replay, err := t.replay(ctx, c)
 		if err != nil {
 			return err
@@ -56,7 +98,7 @@ func (s *SessionDB) Commit(ctx context.Context, in *CommitInput) (res lashstore.
 		}
 		res, err = t.commit(ctx, c)
 		return err
-	})
+	}))
 	return res, err
 }
 
@@ -98,10 +140,7 @@ func (t *commitTx) releaseLease(ctx context.Context, c *conn) error {
 	if !t.in.Commit.ReleaseLease {
 		return nil
 	}
-	l, err := t.s.readLease(ctx, c)
-	if err != nil {
-		return err
-	}
+	l := t.lease
 	if refused := t.s.checkFence(l, t.in.Commit.Fence, t.now, false); refused != nil {
 		return nil //nolint:nilerr // a replay may have lost the lease; a commit has checked it
 	}
@@ -110,17 +149,12 @@ func (t *commitTx) releaseLease(ctx context.Context, c *conn) error {
 
 func (t *commitTx) commit(ctx context.Context, c *conn) (res lashstore.CommitResult, err error) {
 	cm := t.in.Commit
-	lease, err := t.s.requireFence(ctx, c, cm.Fence, t.s.opts.Now())
-	if err != nil {
-		return res, err
-	}
-	prev, err := t.s.headRow(ctx, c)
-	if err != nil {
+	if err := t.s.checkFence(t.lease, cm.Fence, t.s.opts.Now(), true); err != nil {
 		return res, err
 	}
 	var actual lashstore.Revision
-	if prev != nil {
-		actual = prev.revision
+	if t.prev != nil {
+		actual = t.prev.revision
 	}
 	if actual != cm.ExpectedRevision {
 		return res, &lashstore.HeadMovedError{Session: t.s.id, Expected: cm.ExpectedRevision, Actual: actual}
@@ -134,11 +168,11 @@ func (t *commitTx) commit(ctx context.Context, c *conn) (res lashstore.CommitRes
 			return res, err
 		}
 	}
-	res, err = t.apply(ctx, c, prev)
+	res, err = t.apply(ctx, c, t.prev)
 	if err != nil {
 		return res, err
 	}
-	if res.Enqueued, err = t.enqueue(ctx, c, lease); err != nil {
+	if res.Enqueued, err = t.enqueue(ctx, c); err != nil {
 		return res, err
 	}
 	if err := t.record(ctx, c, res); err != nil {
@@ -163,12 +197,12 @@ func (t *commitTx) apply(ctx context.Context, c *conn, prev *revisionRow) (res l
 	if prev != nil {
 		row.frameID, row.turnState = prev.frameID, prev.turnState
 	}
-	w := &graphWriter{s: t.s, rev: counter(t.rev), now: t.now, placed: make(map[lashstore.NodeID]placedNode)}
+	w := &graphWriter{s: t.s, rev: counter(t.rev), now: t.now, placed: make(map[lashstore.NodeID]placedNode), picker: t.picker}
 	if row.leafSeq, row.nodeCount, err = w.apply(ctx, c, &cm.Graph, prev); err != nil {
 		return res, err
 	}
 	if w.dirty {
-		if err := t.s.writePicker(ctx, c, *w.picker); err != nil {
+		if err := t.s.writePicker(ctx, c, w.picker); err != nil {
 			return res, err
 		}
 	}

@@ -242,8 +242,12 @@ func scanValue(v driver.Value, dest any) error {
 		var n int64
 		n, ok = v.(int64)
 		*d = n != 0
-	case sql.Scanner:
-		return d.Scan(v)
+	case *sql.NullInt64:
+		d.Int64, d.Valid = v.(int64)
+		ok = d.Valid || v == nil
+	case *sql.NullString:
+		d.String, d.Valid = v.(string)
+		ok = d.Valid || v == nil
 	default:
 		return fmt.Errorf("metadata: scan into a %T", dest)
 	}

@@ -15,8 +15,8 @@ type graphWriter struct {
 	rev    int64
 	now    time.Time
 	placed map[lashstore.NodeID]placedNode // nodes of this commit
-	picker *picker                         // nil: not read yet
-	dirty  bool                            // the picker changed
+	picker picker
+	dirty  bool // the picker changed
 }
 
 type placedNode struct{ seq, depth int64 }
@@ -105,22 +105,9 @@ func (w *graphWriter) add(ctx context.Context, c *conn, n *lashstore.Node) error
 	}
 	w.placed[n.NodeID] = placedNode{r.seq, r.depth}
 	if r.userMessage {
-		return w.count(ctx, c, r.seq, msg)
+		w.picker.add(r.seq, msg.Text())
+		w.dirty = true
 	}
-	return nil
-}
-
-// count adds a user message to what session lists show.
-func (w *graphWriter) count(ctx context.Context, c *conn, seq int64, msg *lashstore.Message) error {
-	if w.picker == nil {
-		p, err := w.s.readPicker(ctx, c)
-		if err != nil {
-			return err
-		}
-		w.picker = &p
-	}
-	w.picker.add(seq, msg.Text())
-	w.dirty = true
 	return nil
 }
 
@@ -145,7 +132,7 @@ func (w *graphWriter) replace(ctx context.Context, c *conn, nodes []lashstore.No
 			return err
 		}
 	}
-	w.picker, w.dirty = &picker{}, true
+	w.picker, w.dirty = picker{}, true
 	for i := range nodes {
 		place, keep := w.placed[nodes[i].NodeID]
 		if !keep {

@@ -19,30 +19,65 @@ type leaseRow struct {
 // live reports whether somebody holds the lease. It ends at its expiry, not after.
 func (l leaseRow) live(now time.Time) bool { return l.holder != nil && l.holder.ExpiresAt.After(now) }
 
-func (s *SessionDB) readLease(ctx context.Context, c *conn) (l leaseRow, err error) {
-	var (
-		owner                          sql.NullString
-		fencing, claimed, expires, sum int64
-	)
-	found, err := c.one(ctx, `SELECT owner, token_hash, fencing, claimed_at_ms, expires_at_ms, sum FROM lease`,
-		nil, &owner, &l.tokenHash, &fencing, &claimed, &expires, &sum)
-	if err != nil || !found {
-		return l, err
+// leaseColumns are the columns of the lease row as they are read, all null where
+// there is no row.
+type leaseColumns struct {
+	owner                          sql.NullString
+	tokenHash                      []byte
+	fencing, claimed, expires, sum sql.NullInt64
+}
+
+const leaseNames = `lease.owner, lease.token_hash, lease.fencing, lease.claimed_at_ms, lease.expires_at_ms, lease.sum`
+
+func (l *leaseColumns) dest() []any {
+	return []any{&l.owner, &l.tokenHash, &l.fencing, &l.claimed, &l.expires, &l.sum}
+}
+
+func (s *SessionDB) decodeLease(in *leaseColumns) (l leaseRow, err error) {
+	if !in.sum.Valid {
+		return l, nil // there never was a lease
 	}
-	if sum != rowSum(nullString(owner), blobArg(l.tokenHash), fencing, claimed, expires) {
+	l.tokenHash = in.tokenHash
+	if in.sum.Int64 != rowSum(nullString(in.owner), blobArg(in.tokenHash), in.fencing.Int64, in.claimed.Int64, in.expires.Int64) {
 		return l, corrupt(s.id, "lease", "row", errSum)
 	}
-	if l.fencing, err = unsigned[lashstore.FencingToken](fencing); err != nil {
+	if l.fencing, err = unsigned[lashstore.FencingToken](in.fencing.Int64); err != nil {
 		return l, corrupt(s.id, "lease", "fencing", err)
 	}
-	if !owner.Valid {
+	if !in.owner.Valid {
 		return l, nil
 	}
-	l.holder = &lashstore.LeaseHolder{FencingToken: l.fencing, ClaimedAt: fromMS(claimed), ExpiresAt: fromMS(expires)}
-	if err := lashstore.DecodeStrict([]byte(owner.String), &l.holder.Owner); err != nil {
+	l.holder = &lashstore.LeaseHolder{FencingToken: l.fencing, ClaimedAt: fromMS(in.claimed.Int64), ExpiresAt: fromMS(in.expires.Int64)}
+	if l.holder.Owner, err = s.decodeOwner(in.owner.String); err != nil {
 		return l, corrupt(s.id, "lease", "owner", err)
 	}
 	return l, nil
+}
+
+// knownOwner is the owner that was decoded last: every commit reads the same one.
+type knownOwner struct {
+	text  string
+	owner lashstore.Owner
+}
+
+func (s *SessionDB) decodeOwner(text string) (lashstore.Owner, error) {
+	if known := s.owner.Load(); known != nil && known.text == text {
+		return known.owner, nil
+	}
+	var owner lashstore.Owner
+	if err := lashstore.DecodeStrict([]byte(text), &owner); err != nil {
+		return owner, err
+	}
+	s.owner.Store(&knownOwner{text, owner})
+	return owner, nil
+}
+
+func (s *SessionDB) readLease(ctx context.Context, c *conn) (leaseRow, error) {
+	var in leaseColumns
+	if _, err := c.one(ctx, `SELECT `+leaseNames+` FROM lease`, nil, in.dest()...); err != nil {
+		return leaseRow{}, err
+	}
+	return s.decodeLease(&in)
 }
 
 func (s *SessionDB) writeLease(ctx context.Context, c *conn, l leaseRow) error {

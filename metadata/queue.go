@@ -378,7 +378,7 @@ func (s *SessionDB) ListQueue(ctx context.Context, list lashstore.ListQueue) (ba
 }
 
 // enqueue adds the batches that the commit carries.
-func (t *commitTx) enqueue(ctx context.Context, c *conn, _ leaseRow) (ids []lashstore.BatchID, err error) {
+func (t *commitTx) enqueue(ctx context.Context, c *conn) (ids []lashstore.BatchID, err error) {
 	if len(t.in.Commit.Enqueue) == 0 {
 		return nil, nil
 	}

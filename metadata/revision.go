@@ -29,30 +29,50 @@ func (r *revisionRow) columns() []any {
 	}
 }
 
-const revisionSelect = `SELECT revision, committed_at_ms, leaf_seq, node_count, frame_id, turn_id, turn_state, component_count, sum FROM revision`
+const revisionSelect = `SELECT ` + revisionNames + ` FROM revision`
 
-func (s *SessionDB) scanRevision(scan func(...any) error) (*revisionRow, error) {
-	var (
-		r            revisionRow
-		rev, at, sum int64
-		frame, turn  string
-		state        sql.NullString
-	)
-	if err := scan(&rev, &at, &r.leafSeq, &r.nodeCount, &frame, &turn, &state, &r.components, &sum); err != nil {
-		return nil, err
+// revisionColumns are the columns of a revision row as they are read, all null
+// where there is no row.
+type revisionColumns struct {
+	rev, at, leaf, nodes, components, sum sql.NullInt64
+	frame, turn, state                    sql.NullString
+}
+
+const revisionNames = `revision.revision, revision.committed_at_ms, revision.leaf_seq, revision.node_count, revision.frame_id,
+	revision.turn_id, revision.turn_state, revision.component_count, revision.sum`
+
+func (r *revisionColumns) dest() []any {
+	return []any{&r.rev, &r.at, &r.leaf, &r.nodes, &r.frame, &r.turn, &r.state, &r.components, &r.sum}
+}
+
+// decodeRevision returns nil where there is no row.
+func (s *SessionDB) decodeRevision(in *revisionColumns) (*revisionRow, error) {
+	if !in.rev.Valid {
+		return nil, nil //nolint:nilnil // nothing is committed
+	}
+	r := &revisionRow{
+		committedAt: fromMS(in.at.Int64), leafSeq: in.leaf, nodeCount: in.nodes.Int64, components: in.components.Int64,
+		frameID: lashstore.FrameID(in.frame.String), turnID: lashstore.TurnID(in.turn.String),
 	}
 	var err error
-	if r.revision, err = unsigned[lashstore.Revision](rev); err != nil {
-		return nil, corrupt(s.id, "revision", rev, err)
+	if r.revision, err = unsigned[lashstore.Revision](in.rev.Int64); err != nil {
+		return nil, corrupt(s.id, "revision", in.rev.Int64, err)
 	}
-	r.committedAt, r.frameID, r.turnID = fromMS(at), lashstore.FrameID(frame), lashstore.TurnID(turn)
-	if state.Valid {
-		r.turnState = &state.String
+	if in.state.Valid {
+		r.turnState = &in.state.String
 	}
-	if sum != rowSum(r.columns()...) {
-		return nil, corrupt(s.id, "revision", rev, errSum)
+	if in.sum.Int64 != rowSum(r.columns()...) {
+		return nil, corrupt(s.id, "revision", in.rev.Int64, errSum)
 	}
-	return &r, nil
+	return r, nil
+}
+
+func (s *SessionDB) scanRevision(scan func(...any) error) (*revisionRow, error) {
+	in := new(revisionColumns)
+	if err := scan(in.dest()...); err != nil {
+		return nil, err
+	}
+	return s.decodeRevision(in)
 }
 
 func (s *SessionDB) oneRevision(ctx context.Context, c *conn, clause string, args ...any) (row *revisionRow, err error) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/lashstore/lashstore"
@@ -46,6 +47,7 @@ type SessionDB struct {
 	opts        SessionOptions
 	id          lashstore.SessionID
 	incarnation lashstore.Incarnation
+	owner       atomic.Pointer[knownOwner]
 }
 
 func (o SessionOptions) database() databaseOptions {
@@ -217,11 +219,17 @@ func (s *SessionDB) requireLive(ctx context.Context, c *conn) error {
 		deleted int64
 	)
 	found, err := c.one(ctx, `SELECT session_id, incarnation, deleted FROM meta`, nil, &id, &inc, &deleted)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case !found:
+	}
+	if !found {
 		return corrupt(s.id, "meta", "row", errMissing)
+	}
+	return s.checkLive(ctx, c, id, inc, deleted)
+}
+
+func (s *SessionDB) checkLive(ctx context.Context, c *conn, id, inc string, deleted int64) error {
+	switch {
 	case id != string(s.id) || inc != string(s.incarnation):
 		return &lashstore.WrongSessionError{
 			Bound: lashstore.SessionID(id), Attempted: s.id,
