@@ -264,8 +264,14 @@ func TestMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := cas.NewMetrics(reg); err == nil {
-		t.Error("registered twice: want an error")
+	// A second store of the process must not be refused, and counts along.
+	if metrics, err = cas.NewMetrics(reg); err != nil {
+		t.Fatal(err)
+	}
+	clash := prometheus.NewRegistry()
+	clash.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "lashstore_cas_corrupt_objects_total", Help: "other"}))
+	if _, err := cas.NewMetrics(clash); err == nil {
+		t.Error("a name that something else has: want an error")
 	}
 	faulty := castest.NewFaulty(memcas.New())
 	s := newStore(t, faulty, cas.Options{Metrics: metrics})
