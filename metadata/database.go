@@ -42,6 +42,7 @@ type database struct {
 	path    string
 	opts    databaseOptions
 	mode    openMode
+	version int           // found when the writer was opened
 	writer  chan *conn    // holds the writer while it is free; nil in read-only mode
 	readers chan *conn    // idle readers
 	slots   chan struct{} // a token per reader in use
@@ -193,7 +194,7 @@ func (d *database) configure(ctx context.Context, c *conn, mode openMode) error 
 		return translate("open", d.path, err)
 	}
 	// A file that is not ours must not be changed, and switching its log mode would.
-	steps, err := d.opts.schema.steps()
+	newest, err := d.opts.schema.newest()
 	if err != nil {
 		return err
 	}
@@ -201,8 +202,8 @@ func (d *database) configure(ctx context.Context, c *conn, mode openMode) error 
 		if err := c.exec(ctx, "BEGIN"); err != nil { // one snapshot, or another's migration shows by half
 			return err
 		}
-		version, err := d.opts.schema.version(ctx, c, d.path, len(steps))
-		if err == nil && version == 0 && mode == modeWrite {
+		d.version, err = d.opts.schema.version(ctx, c, d.path, newest)
+		if err == nil && d.version == 0 && mode == modeWrite {
 			err = d.opts.schema.empty(d.path)
 		}
 		return errors.Join(err, c.rollback(ctx))

@@ -56,6 +56,15 @@ func (s schema) steps() ([]string, error) {
 	return steps, nil
 }
 
+// newest is the version that the migrations lead to.
+func (s schema) newest() (int, error) {
+	entries, err := fs.ReadDir(migrationFiles, s.dir)
+	if err != nil {
+		return 0, fmt.Errorf("list the migrations of %s: %w", s.kind, err)
+	}
+	return len(entries), nil
+}
+
 // compactSQL drops comment lines and indentation.
 func compactSQL(text string) string {
 	var b strings.Builder
@@ -74,12 +83,12 @@ func compactSQL(text string) string {
 // there. An empty file becomes a database of this kind; anything else that is not
 // one, or is newer, is refused and not changed.
 func (s schema) migrate(ctx context.Context, d *database) error {
-	steps, err := s.steps()
-	if err != nil {
+	newest, err := s.newest()
+	if err != nil || d.version == newest {
 		return err
 	}
-	current, err := s.check(ctx, d, len(steps))
-	if err != nil || current == len(steps) {
+	steps, err := s.steps()
+	if err != nil {
 		return err
 	}
 	return d.write(ctx, "migrate", func(ctx context.Context, c *conn) error {
@@ -114,19 +123,19 @@ func (s schema) check(ctx context.Context, d *database, newest int) (version int
 // requireCurrent is migrate for a read-only open: the version must be one that this
 // program can read as it is.
 func (s schema) requireCurrent(ctx context.Context, d *database) error {
-	steps, err := s.steps()
+	newest, err := s.newest()
 	if err != nil {
 		return err
 	}
-	version, err := s.check(ctx, d, len(steps))
+	version, err := s.check(ctx, d, newest)
 	if err != nil {
 		return err
 	}
 	if version == 0 {
 		return s.empty(d.path)
 	}
-	if version != len(steps) {
-		return s.refuse(d.path, int64(version), len(steps), "it must be opened for writing once, to be migrated")
+	if version != newest {
+		return s.refuse(d.path, int64(version), newest, "it must be opened for writing once, to be migrated")
 	}
 	return nil
 }
