@@ -35,6 +35,9 @@ type cacheEntry struct {
 type cache struct {
 	open func(context.Context, cacheKey) (*metadata.SessionDB, error)
 	size int
+	// closeFailed hears of a database that did not close well when it made room: that
+	// is no failure of the call that needed the room, which may have been acknowledged.
+	closeFailed func(cacheKey, error)
 
 	mu      sync.Mutex
 	entries map[cacheKey]*cacheEntry
@@ -42,8 +45,8 @@ type cache struct {
 	closed  bool
 }
 
-func newCache(size int, open func(context.Context, cacheKey) (*metadata.SessionDB, error)) *cache {
-	return &cache{open: open, size: size, entries: make(map[cacheKey]*cacheEntry), recent: list.New()}
+func newCache(size int, open func(context.Context, cacheKey) (*metadata.SessionDB, error), closeFailed func(cacheKey, error)) *cache {
+	return &cache{open: open, size: size, closeFailed: closeFailed, entries: make(map[cacheKey]*cacheEntry), recent: list.New()}
 }
 
 // acquire returns an open database, opening it if need be; release gives it back.
@@ -61,10 +64,12 @@ func (c *cache) acquire(ctx context.Context, key cacheKey) (*cacheEntry, error) 
 		select {
 		case <-e.ready:
 		case <-ctx.Done():
-			return nil, errors.Join(ctx.Err(), c.release(e))
+			c.release(e)
+			return nil, ctx.Err()
 		}
 		if e.err != nil {
-			return nil, errors.Join(e.err, c.release(e))
+			c.release(e)
+			return nil, e.err
 		}
 		return e, nil
 	}
@@ -73,22 +78,20 @@ func (c *cache) acquire(ctx context.Context, key cacheKey) (*cacheEntry, error) 
 	c.entries[key] = e
 	victims := c.victimsLocked()
 	c.mu.Unlock()
-	err := closeAll(victims)
+	c.evict(victims)
 	// Others wait for this opening too, so one caller's context must not end it.
 	e.db, e.err = c.open(context.WithoutCancel(ctx), key)
 	close(e.ready)
 	if e.err != nil {
 		c.drop(e)
-		return nil, errors.Join(e.err, c.release(e))
-	}
-	if err != nil {
-		return nil, errors.Join(err, c.release(e))
+		c.release(e)
+		return nil, e.err
 	}
 	return e, nil
 }
 
 // release gives a database back.
-func (c *cache) release(e *cacheEntry) error {
+func (c *cache) release(e *cacheEntry) {
 	c.mu.Lock()
 	e.users--
 	var victims []*cacheEntry
@@ -98,7 +101,19 @@ func (c *cache) release(e *cacheEntry) error {
 		victims = c.victimsLocked()
 	}
 	c.mu.Unlock()
-	return closeAll(victims)
+	c.evict(victims)
+}
+
+// evict closes databases that make room.
+func (c *cache) evict(victims []*cacheEntry) {
+	for _, e := range victims {
+		if e.db == nil {
+			continue
+		}
+		if err := e.db.Close(); err != nil {
+			c.closeFailed(e.key, err)
+		}
+	}
 }
 
 // victimsLocked takes unused databases out of the cache until it fits.

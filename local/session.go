@@ -43,7 +43,7 @@ func (h *session) with(ctx context.Context, fn func(context.Context, *metadata.S
 	if err != nil {
 		return h.store.explainMissing(ctx, h.key, err)
 	}
-	defer func() { err = errors.Join(err, h.store.cache.release(e)) }()
+	defer h.store.cache.release(e)
 	if err = fn(ctx, e.db); errors.Is(err, lashstore.ErrStorage) {
 		err = h.store.explainMissing(ctx, h.key, metadata.NoteMissing(e.db.Path(), err))
 	}
@@ -94,7 +94,7 @@ func (s *Store) flush(ctx context.Context, fn func() error) error {
 	select {
 	case s.flushes <- struct{}{}:
 	case <-ctx.Done():
-		return ctx.Err()
+		return fmt.Errorf("wait for other writes: %w", ctx.Err())
 	}
 	defer func() { <-s.flushes }()
 	return fn()

@@ -81,6 +81,9 @@ func (s *Store) attach(ctx context.Context, row metadata.SessionRow, opts lashst
 	case metadata.SessionDeleting, metadata.SessionDeleted:
 		return nil, fmt.Errorf("session %q: %w", id, lashstore.ErrSessionDeleted)
 	case metadata.SessionCreating:
+		if opts.ReadOnly {
+			return nil, fmt.Errorf("session %q: its creation was interrupted and is completed by opening it for writing: %w", id, lashstore.ErrReadOnly)
+		}
 		if err := s.materialise(ctx, row); err != nil {
 			return nil, err
 		}
@@ -212,7 +215,12 @@ func (s *Store) ListSessions(ctx context.Context, list lashstore.ListSessions) (
 		if err := list.Validate(); err != nil {
 			return err
 		}
+		// A damaged session must not keep the others from being listed; its line is what
+		// was known of it before.
 		if err := s.settler.flush(ctx); err != nil {
+			s.opts.Logger.Warn("settle sessions", "error", err)
+		}
+		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("list sessions: %w", err)
 		}
 		page, err = s.catalog.ListSessions(ctx, list)

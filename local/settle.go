@@ -134,7 +134,7 @@ func (t *settler) settle(ctx context.Context, key cacheKey) (sum lashstore.Sessi
 	if err != nil {
 		return sum, s.explainMissing(ctx, key, err)
 	}
-	defer func() { err = errors.Join(err, s.cache.release(e)) }()
+	defer s.cache.release(e)
 	sum, more, err := e.db.Summary(ctx)
 	for more && err == nil {
 		more, err = e.db.Settle(ctx, func(ctx context.Context, gone []lashstore.Digest) error {

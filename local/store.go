@@ -54,6 +54,11 @@ func Open(ctx context.Context, dir string, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("open store %s: %w", dir, err)
 	}
 	opts = opts.withDefaults()
+	// The directory stays where it is if the process changes its own.
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
 	s := &Store{
 		opts:    opts,
 		dir:     filepath.Join(dir, "tenants", opts.Tenant),
@@ -101,7 +106,9 @@ func (s *Store) assemble(ctx context.Context, dir string) (err error) {
 			return errors.Join(err, s.catalog.Close())
 		}
 	}
-	s.cache = newCache(fitOpenFiles(s.opts.MaxOpenSessions), s.openDatabase)
+	s.cache = newCache(fitOpenFiles(s.opts.MaxOpenSessions), s.openDatabase, func(key cacheKey, err error) {
+		s.opts.Logger.Warn("close an idle session", "session_id", string(key.id), "error", err)
+	})
 	s.settler = newSettler(s)
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -55,6 +56,11 @@ type database struct {
 const busySlice = 100 * time.Millisecond
 
 func openDatabase(ctx context.Context, path string, mode openMode, opts databaseOptions) (*database, error) {
+	// In a URI, the first part of a relative path would count as a host.
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, translate("open", path, err)
+	}
 	d := &database{
 		path:    path,
 		opts:    opts,
