@@ -120,6 +120,23 @@ func noFiles(t *testing.T, dir string) {
 	}
 }
 
+// Without any setting, data lies in a folder of the working directory.
+func TestDefaultDirectory(t *testing.T) {
+	t.Parallel()
+	s, work := newShell(t), t.TempDir()
+	for _, args := range [][]string{{"session", "create", "support/4711"}, {"session", "show", "support/4711"}, {"session", "ls"}} {
+		cmd := s.command(t, args...)
+		cmd.Dir, cmd.Env = work, append(cmd.Env, "LASHSTORE_DIR=")
+		out, err := cmd.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "support/4711") {
+			t.Fatalf("lashstore %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(work, "lashstore-data", "tenants", "default", "catalog.db")); err != nil {
+		t.Error(err)
+	}
+}
+
 // The guided tour is the first thing that anybody runs.
 func TestDemo(t *testing.T) {
 	t.Parallel()
