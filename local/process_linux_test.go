@@ -1,6 +1,7 @@
 package local_test
 
 import (
+	"os"
 	"os/exec"
 	"syscall"
 	"testing"
@@ -42,5 +43,33 @@ func TestProcessTable(t *testing.T) {
 	}
 	if !lashstore.DefinitelyDead(dead, mine, local.OSProcesses) {
 		t.Error("a process that is gone does not count as dead")
+	}
+}
+
+// A closed store must leave no file open: a service opens one for each tenant.
+func TestCloseLeavesNoFileOpen(t *testing.T) { //nolint:paralleltest // it counts the files of the process
+	opened := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		must(t, err)
+		return len(entries)
+	}
+	dir := t.TempDir()
+	cycle := func() {
+		s, err := local.Open(t.Context(), dir, local.Options{}) // the default driver, and flushes
+		must(t, err)
+		h, f := create(t, s, "s")
+		head, err := h.Head(t.Context())
+		must(t, err)
+		_, err = h.Commit(t.Context(), state(head.Revision, f, noise(uint64(head.Revision), 100_000)))
+		must(t, err)
+		must(t, s.Close())
+	}
+	cycle()
+	before := opened()
+	for range 5 {
+		cycle()
+	}
+	if after := opened(); after > before {
+		t.Errorf("%d files open before, %d after five more stores", before, after)
 	}
 }

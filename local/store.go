@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -28,6 +29,8 @@ type Store struct {
 	settler *settler
 	// flushes paces writes to sessions: a token per write under way.
 	flushes chan struct{}
+	// owned is the driver to be closed with the store: the default one.
+	owned io.Closer
 
 	mu     sync.Mutex
 	closed bool           // guarded by mu
@@ -78,7 +81,7 @@ func Open(ctx context.Context, dir string, opts Options) (*Store, error) {
 		Liveness:           ProcessLiveness(),
 	}
 	if err := s.assemble(ctx, dir); err != nil {
-		return nil, fmt.Errorf("open store %s: %w", dir, err)
+		return nil, fmt.Errorf("open store %s: %w", dir, errors.Join(err, s.closeOwned()))
 	}
 	return s, nil
 }
@@ -116,7 +119,7 @@ func (s *Store) assemble(ctx context.Context, dir string) (err error) {
 func (s *Store) openTier(dir string) (err error) {
 	driver := s.opts.Driver
 	if driver == nil {
-		driver, err = filecas.Open(filepath.Join(dir, "blobs"), filecas.Options{
+		files, err := filecas.Open(filepath.Join(dir, "blobs"), filecas.Options{
 			NoSync:   s.opts.Durability == lashstore.DurabilityNormal,
 			ReadOnly: s.opts.ReadOnly,
 			Now:      s.opts.Now,
@@ -124,6 +127,7 @@ func (s *Store) openTier(dir string) (err error) {
 		if err != nil {
 			return err
 		}
+		driver, s.owned = files, files
 	}
 	var tierMetrics *cas.Metrics
 	if s.opts.Metrics != nil {
@@ -178,11 +182,18 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	s.calls.Wait()
 	close(s.gone)
-	err := errors.Join(s.settler.close(), s.cache.close(), s.catalog.Close())
+	err := errors.Join(s.settler.close(), s.cache.close(), s.catalog.Close(), s.closeOwned())
 	if err != nil {
 		return fmt.Errorf("close store: %w", err)
 	}
 	return nil
+}
+
+func (s *Store) closeOwned() error {
+	if s.owned == nil {
+		return nil
+	}
+	return s.owned.Close()
 }
 
 // observed runs a call of the store itself: counted, and only while it is open.

@@ -54,8 +54,8 @@ func OpenCatalog(ctx context.Context, path string, opts CatalogOptions) (*Catalo
 		if _, err := os.Stat(path); err != nil {
 			return nil, translate("open", path, err)
 		}
-	} else if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, translate("create the folder of", path, err)
+	} else if err := makeTenantFolder(dir, opts.Durability); err != nil {
+		return nil, err
 	}
 	db, err := openDatabase(ctx, path, mode, dbOpts)
 	if err != nil {

@@ -290,17 +290,3 @@ func RemoveSessionFiles(path string, durability lashstore.Durability) error {
 	}
 	return err
 }
-
-// syncDirs makes the entries of folders durable.
-func syncDirs(dirs ...string) error {
-	for _, dir := range dirs {
-		f, err := os.Open(dir) //nolint:gosec // a folder of the store
-		if err != nil {
-			return translate("open", dir, err)
-		}
-		if err := errors.Join(f.Sync(), f.Close()); err != nil {
-			return translate("flush", dir, err)
-		}
-	}
-	return nil
-}
