@@ -60,10 +60,12 @@ func scanTrajectory(ctx context.Context, src Source) (*trajectory, error) {
 	if len(info) > 1 {
 		t.info = append(info, '}')
 	}
-	for name, offset := range map[string]int64{memberHistory: t.history, memberSteps: t.steplist} {
-		if offset == 0 {
-			return nil, r.place().errorf("%q is missing", name)
-		}
+	// In this order, so that the same file always gets the same complaint.
+	switch {
+	case t.history == 0:
+		return nil, r.place().errorf("%q is missing", memberHistory)
+	case t.steplist == 0:
+		return nil, r.place().errorf("%q is missing", memberSteps)
 	}
 	return t, nil
 }
