@@ -8,7 +8,7 @@ import (
 	"maps"
 	"slices"
 
-	"lukechampine.com/blake3"
+	"github.com/zeebo/blake3"
 )
 
 // commitHashDomain separates commit hashes from every other use of the hash and
@@ -28,7 +28,7 @@ const commitHashDomain = "lashstore commit v1"
 // claim ids and tokens, the ids of new nodes (a parent or leaf among them counts by
 // its place, one already stored by its id), timestamps and frame creation times.
 func CommitHash(session SessionID, c *Commit) Digest {
-	h := commitHasher{h: blake3.New(DigestSize, nil)}
+	h := commitHasher{h: blake3.New()}
 	h.text(commitHashDomain)
 	h.text(string(session))
 	h.text(string(c.TurnID))

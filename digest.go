@@ -4,7 +4,7 @@ import (
 	"encoding/hex"
 	"strings"
 
-	"lukechampine.com/blake3"
+	"github.com/zeebo/blake3"
 )
 
 // DigestSize is the length of a digest in bytes.

@@ -52,7 +52,8 @@ func BenchmarkBlobPut(b *testing.B) {
 
 // encodeOnly hashes and compresses content, and keeps nothing.
 func encodeOnly(s *cas.Store, content []byte) {
-	must(s.Split(context.Background(), bytes.NewReader(content), tool(), 0, func(context.Context, []cas.Piece) error { return nil }))
+	must(s.Split(context.Background(), bytes.NewReader(content), cas.SplitOptions{Descriptor: tool()},
+		func(context.Context, []cas.NewObject) error { return nil }))
 }
 
 // BenchmarkBlobGet reads content. The baseline is the slower of two: reading it from
@@ -81,11 +82,14 @@ func BenchmarkBlobGet(b *testing.B) {
 	}
 }
 
-// pack compresses content in pieces as large as the store's.
+// packBytes is a size of piece at which a compressor is at its best.
+const packBytes = 1 << 20
+
+// pack compresses content in pieces.
 func pack(content []byte) (packed [][]byte) {
 	encoder := must(zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1)))
 	defer func() { check(encoder.Close()) }()
-	for piece := range slices.Chunk(content, cas.ChunkSize) {
+	for piece := range slices.Chunk(content, packBytes) {
 		packed = append(packed, encoder.EncodeAll(piece, nil))
 	}
 	return packed
@@ -95,7 +99,7 @@ func pack(content []byte) (packed [][]byte) {
 func unpack(packed [][]byte) {
 	decoder := must(zstd.NewReader(nil, zstd.WithDecoderConcurrency(1)))
 	defer decoder.Close()
-	buf := make([]byte, 0, cas.ChunkSize)
+	buf := make([]byte, 0, packBytes)
 	for _, piece := range packed {
 		lashstore.DigestOf(must(decoder.DecodeAll(piece, buf)))
 	}

@@ -40,7 +40,7 @@ const (
 
 // zstdWindow bounds how far back an encoder looks, and with that its memory. A
 // chunk is no longer, so a larger window would find nothing more.
-const zstdWindow = ChunkSize
+const zstdWindow = 1 << 20
 
 // codecPools are shared by all stores of the process: a store is made for each
 // tenant, and an encoder holds some megabytes while it is kept. A pooled codec
@@ -67,7 +67,7 @@ func threshold(p lashstore.Profile) (size int, ok bool) {
 
 // compress appends raw, compressed as profile p has it, to dst.
 func compress(p lashstore.Profile, dst, raw []byte) ([]byte, error) {
-	pool, level := &codecs.fast, zstd.SpeedDefault
+	pool, level := &codecs.fast, zstd.SpeedFastest
 	if p == lashstore.ProfileCompact {
 		pool, level = &codecs.strong, zstd.SpeedBetterCompression
 	}
@@ -76,7 +76,8 @@ func compress(p lashstore.Profile, dst, raw []byte) ([]byte, error) {
 		var err error
 		enc, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1),
 			zstd.WithWindowSize(zstdWindow), zstd.WithLowerEncoderMem(true),
-			zstd.WithEncoderCRC(false)) // the envelope has a checksum, the content a digest
+			zstd.WithSingleSegment(true), // so that even a short frame says its length
+			zstd.WithEncoderCRC(false))   // the envelope has a checksum, the content a digest
 		if err != nil {
 			return nil, fmt.Errorf("make a zstd encoder: %w", err)
 		}

@@ -68,6 +68,15 @@ type Driver interface {
 	List(ctx context.Context, prefix, after string, limit int) ([]ObjectInfo, error)
 }
 
+// Forgetter is a [Driver] that may answer from what it remembers, such as a cache.
+// A [Store] that reads damaged bytes tells it to forget the object and reads once
+// more, so that damage in the memory, or of an answer on its way, is not taken for
+// damage in the store.
+type Forgetter interface {
+	// Forget drops what is remembered of an object.
+	Forget(key string)
+}
+
 // DeleteError says which keys could not be deleted. The others were.
 type DeleteError struct {
 	Failed map[string]error // key → why

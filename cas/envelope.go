@@ -174,6 +174,13 @@ func decodeInto(buf, stored []byte, want lashstore.Digest, key string) ([]byte, 
 	return raw, nil
 }
 
+// Kinds of objects that are no content but what content is made of. Their payload is
+// stored as it is: a segment's chunks are compressed one by one.
+const (
+	kindSegment  byte = 8
+	kindManifest byte = 9
+)
+
 // kindByte returns the number of a valid kind; the empty kind is generic.
 func kindByte(kind lashstore.ArtifactKind) byte {
 	switch kind {
@@ -213,6 +220,10 @@ func kindOf(b byte) (lashstore.ArtifactKind, bool) {
 		return lashstore.KindProcessEnv, true
 	case 7:
 		return lashstore.KindAttachment, true
+	case kindSegment:
+		return "segment", true
+	case kindManifest:
+		return "manifest", true
 	default:
 		return "", false
 	}

@@ -82,6 +82,10 @@ func seekPosition(offset int64, whence int, at, size int64) (int64, error) {
 	return base + offset, nil
 }
 
+// maxTrustedBytes is how much memory is made for content before any of it is read:
+// more than states usually have.
+const maxTrustedBytes = 32 << 20
+
 // ReadAll reads what is left of r, up to limit bytes, and does not close it. A
 // content of more than limit bytes is a [*lashstore.LimitError] for "read_bytes",
 // before anything is read. Content that ends before its size is
@@ -97,8 +101,9 @@ func ReadAll(r lashstore.BlobReader, limit int64) ([]byte, error) {
 	}
 	left := max(ref.SizeBytes-at, 0)
 	var buf bytes.Buffer
-	// The size comes from a stored record, so that only a chunk is taken on trust.
-	buf.Grow(int(min(left, ChunkSize)) + bytes.MinRead)
+	// The size comes from a stored record, so that it is not taken on trust without
+	// bound.
+	buf.Grow(int(min(left, maxTrustedBytes)) + bytes.MinRead)
 	if _, err := buf.ReadFrom(io.LimitReader(r, left+1)); err != nil {
 		return nil, err
 	}

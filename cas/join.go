@@ -7,22 +7,33 @@ import (
 	"io"
 	"sort"
 
-	"lukechampine.com/blake3"
+	"github.com/zeebo/blake3"
 
 	"github.com/lashstore/lashstore"
 )
 
+// How much a reader fetches at a time.
+const (
+	// firstSpan is what a reader that begins at the start fetches first: little, for
+	// those that want only that, and enough for most contents as a whole.
+	firstSpan = 256 << 10
+	// maxSpan is what one that reads on and on fetches at a time, spansAhead of them
+	// before they are asked for.
+	maxSpan    = 1 << 20
+	spansAhead = 4
+)
+
 // Join returns a reader of the content that m describes. generation tells, for a
-// chunk's digest, which object holds it; it is called before Join returns, and a
-// chunk it does not know is [lashstore.ErrBlobNotFound]. Nothing is read yet.
+// digest, which object holds it; it is called before Join returns, and a digest it
+// does not know is [lashstore.ErrBlobNotFound]. Nothing is read yet.
 //
 // Each chunk is verified before any of its bytes are served. Read from start to
-// end, the whole content is verified too, before the last chunk is served. A
-// reader that started at 0 fetches the next chunk once it is half through the
-// current one. After a Seek to another place it fetches only chunks that a Read
-// asked for, so that a range costs what it needs. ctx governs the reader until it
-// is closed. Close stops what is being fetched and waits for it.
-func (s *Store) Join(ctx context.Context, m Manifest, generation func(lashstore.Digest) (Generation, bool),
+// end, the whole content is verified too, before its last bytes are served. After a
+// Seek, a Read fetches the chunks that it asked for and no more: ranges of their
+// segments. A reader that goes on fetches more and more at a time and then, several
+// requests in parallel, ahead of what is read; that takes some MiB. ctx governs the
+// reader until it is closed. Close stops what is being fetched and waits for it.
+func (s *Store) Join(ctx context.Context, m *Manifest, generation func(lashstore.Digest) (Generation, bool),
 ) (lashstore.BlobReader, error) {
 	if err := m.Validate(); err != nil {
 		return nil, fmt.Errorf("join content: %w", err)
@@ -30,88 +41,48 @@ func (s *Store) Join(ctx context.Context, m Manifest, generation func(lashstore.
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("join content %s: %w", m.Digest, err)
 	}
-	names, starts := make([]ObjectName, len(m.Chunks)), make([]int64, len(m.Chunks))
-	var at int64
-	for i, c := range m.Chunks {
-		g, ok := generation(c.Digest)
-		if !ok {
-			return nil, fmt.Errorf("join content %s: chunk %d: %w: %s has no object", m.Digest, i,
-				lashstore.ErrBlobNotFound, c.Digest)
+	f := &fetcher{store: s, manifest: m, names: make([]ObjectName, len(m.Segments)), starts: m.starts()}
+	for i, segment := range m.Segments {
+		if segment.Digest.IsZero() {
+			continue
 		}
-		names[i], starts[i] = ObjectName{Digest: c.Digest, Generation: g}, at
-		at += c.SizeBytes
+		g, ok := generation(segment.Digest)
+		if !ok {
+			return nil, fmt.Errorf("join content %s: segment %d: %w: %s has no object", m.Digest, i,
+				lashstore.ErrBlobNotFound, segment.Digest)
+		}
+		f.names[i] = ObjectName{Digest: segment.Digest, Generation: g}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	return &joined{
-		manifest: m, starts: starts, metrics: s.opts.Metrics, current: -1,
-		ended: ctx.Err, cancel: cancel,
-		fetch: func(i int, buf []byte) ([]byte, error) { return s.fetchChunk(ctx, m, i, names[i], buf) },
-		fetchAhead: func(i int, buf []byte) *readAhead {
-			ctx, cancel := context.WithCancel(ctx)
-			ahead := &readAhead{index: i, cancel: cancel, result: make(chan fetched, 1)}
-			go func() {
-				raw, err := s.fetchChunk(ctx, m, i, names[i], buf)
-				ahead.result <- fetched{raw: raw, err: err}
-			}()
-			return ahead
-		},
+		fetcher: f, manifest: m, metrics: s.opts.Metrics, span: firstSpan, cancel: cancel, ended: ctx.Err,
+		start: func(from, to int) *spanFetch { return f.start(ctx, from, to) },
 	}, nil
 }
 
-// fetchChunk returns the verified content of chunk i.
-func (s *Store) fetchChunk(ctx context.Context, m Manifest, i int, name ObjectName, buf []byte) ([]byte, error) {
-	raw, err := s.getInto(ctx, name, buf)
-	if err == nil && int64(len(raw)) != m.Chunks[i].SizeBytes {
-		err = &lashstore.CorruptBlobError{
-			Digest: m.Digest, Key: manifestKey,
-			Reason: fmt.Sprintf("chunk %d has %d bytes, the manifest says %d", i, len(raw), m.Chunks[i].SizeBytes),
-		}
-		s.opts.Metrics.countCorrupt(err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("content %s, chunk %d: %w", m.Digest, i, err)
-	}
-	return raw, nil
-}
-
-// joined reads content chunk by chunk.
+// joined reads content span by span. A span is a run of chunks.
 type joined struct {
-	manifest   Manifest
-	starts     []int64 // where each chunk begins
-	metrics    *Metrics
-	ended      func() error // the context's error
-	cancel     context.CancelFunc
-	fetch      func(i int, buf []byte) ([]byte, error)
-	fetchAhead func(i int, buf []byte) *readAhead
+	fetcher  *fetcher
+	manifest *Manifest
+	metrics  *Metrics
+	ended    func() error // the context's error
+	cancel   context.CancelFunc
+	start    func(from, to int) *spanFetch
 
-	pos      int64
-	expected int64 // where the next Read goes if nobody seeks
-	jumped   bool  // the reader does not read from the start on
-	current  int   // index of chunk, -1 for none
-	chunk    []byte
-	spare    []byte     // memory for the next chunk
-	ahead    *readAhead // the chunk that is being fetched, if any
-	hash     *blake3.Hasher
-	hashed   int   // how many chunks, from the first on, are in hash
-	damage   error // what was found corrupt stays corrupt
-	closed   bool
-}
-
-type readAhead struct {
-	index  int
-	cancel context.CancelFunc
-	result chan fetched
-}
-
-type fetched struct {
-	raw []byte
-	err error
+	pos    int64
+	span   int64        // how much to fetch next, if the reader goes on
+	ahead  []*spanFetch // being fetched: first what comes next
+	now    *spanFetch   // what is read at present, done
+	hash   *blake3.Hasher
+	hashed int   // how many chunks, from the first on, are in hash
+	damage error // what was found corrupt stays corrupt
+	closed bool
 }
 
 // Ref names the content.
 func (r *joined) Ref() lashstore.BlobRef { return r.manifest.Ref() }
 
-// Read implements [io.Reader]. It returns at most the rest of one chunk.
+// Read implements [io.Reader]. It returns at most the rest of one span.
 func (r *joined) Read(p []byte) (int, error) {
 	switch {
 	case r.closed:
@@ -126,96 +97,97 @@ func (r *joined) Read(p []byte) (int, error) {
 	if err := r.ended(); err != nil {
 		return 0, fmt.Errorf("read content %s: %w", r.manifest.Digest, err)
 	}
-	r.jumped = r.pos != 0 && (r.jumped || r.pos != r.expected)
-	// The last chunk that starts at or before pos.
-	i := sort.Search(len(r.starts), func(i int) bool { return r.starts[i] > r.pos }) - 1
-	if err := r.load(i); err != nil {
-		if errors.Is(err, lashstore.ErrCorruptBlob) {
-			r.damage = err
+	if r.now == nil || !r.now.has(r.pos) {
+		if err := r.load(int64(len(p))); err != nil {
+			if errors.Is(err, lashstore.ErrCorruptBlob) {
+				r.damage = err
+				r.metrics.countCorrupt(err)
+			}
+			return 0, fmt.Errorf("read content %s: %w", r.manifest.Digest, err)
 		}
-		return 0, err
 	}
-	offset := r.pos - r.starts[i]
-	r.startAhead(i, offset+int64(len(p)))
-	n := copy(p, r.chunk[offset:])
+	n := copy(p, r.now.raw[r.pos-r.now.offset:])
 	r.pos += int64(n)
-	r.expected = r.pos
 	return n, nil
 }
 
-// startAhead begins to fetch the chunk after i, if a Read up to end, counted from
-// the start of chunk i, is reason enough.
-func (r *joined) startAhead(i int, end int64) {
-	enough := r.manifest.Chunks[i].SizeBytes
-	if !r.jumped {
-		enough /= 2
+// load makes the span at pos the current one, verified. want is how much the caller
+// asks for.
+func (r *joined) load(want int64) error {
+	if len(r.ahead) > 0 && r.ahead[0].offset != r.pos || r.now != nil && r.now.end() != r.pos {
+		r.drop() // the reader jumped
+		r.span = 0
 	}
-	if r.ahead != nil || end <= enough || i+1 == len(r.starts) {
-		return
+	if len(r.ahead) == 0 {
+		r.ahead = append(r.ahead, r.begin(r.pos, max(want, r.span)))
 	}
-	r.ahead = r.fetchAhead(i+1, r.spare)
-	r.spare = nil
-}
-
-// load makes chunk i the current one, verified.
-func (r *joined) load(i int) error {
-	if r.current == i {
-		return nil
+	next := r.ahead[0]
+	r.span = min(max(2*r.span, next.end()-next.offset), maxSpan)
+	for r.span == maxSpan && len(r.ahead) < spansAhead {
+		last := r.ahead[len(r.ahead)-1]
+		if last.end() == r.manifest.SizeBytes {
+			break
+		}
+		r.ahead = append(r.ahead, r.begin(last.end(), r.span))
 	}
-	var got fetched
-	if r.ahead != nil && r.ahead.index == i {
-		got = <-r.ahead.result
-		r.ahead.cancel()
-		r.ahead = nil
-	} else {
-		r.dropAhead()
-		got.raw, got.err = r.fetch(i, r.spare)
-		r.spare = nil
+	<-next.done
+	r.ahead = r.ahead[1:]
+	r.now = nil
+	if next.err != nil {
+		return next.err
 	}
-	if got.err != nil {
-		return got.err
-	}
-	if err := r.hashWhole(i, got.raw); err != nil {
+	if err := r.hashWhole(next); err != nil {
 		return err
 	}
-	r.current, r.chunk, r.spare = i, got.raw, r.chunk
+	r.now = next
 	return nil
 }
 
-// dropAhead stops a fetch that nobody needs, and waits for it.
-func (r *joined) dropAhead() {
-	if r.ahead == nil {
-		return
-	}
-	r.ahead.cancel()
-	<-r.ahead.result
-	r.ahead = nil
+// begin begins to fetch a span: the chunks that have the given bytes, up to maxSpan.
+func (r *joined) begin(offset, want int64) *spanFetch {
+	starts := r.fetcher.starts
+	// The last chunk that starts at or before offset.
+	from := sort.Search(len(starts), func(i int) bool { return starts[i] > offset }) - 1
+	end := min(offset+min(want, maxSpan), r.manifest.SizeBytes)
+	to := max(from+1, sort.Search(len(starts), func(i int) bool { return starts[i] >= end }))
+	return r.start(from, to)
 }
 
-// hashWhole adds a chunk to the digest of the whole content if all before it have
-// been added, and checks the digest with the last one. The digest of a single
-// chunk is the content's and has been checked.
-func (r *joined) hashWhole(i int, raw []byte) error {
-	if len(r.starts) == 1 {
+// drop stops fetches that nobody needs, and waits for them.
+func (r *joined) drop() {
+	for _, f := range r.ahead {
+		f.cancel()
+	}
+	for _, f := range r.ahead {
+		<-f.done
+	}
+	r.ahead, r.now = nil, nil
+}
+
+// hashWhole adds a span to the digest of the whole content if all before it has
+// been added, and checks the digest with the last one. The digest of a single chunk
+// is the content's and has been checked.
+func (r *joined) hashWhole(f *spanFetch) error {
+	if len(r.manifest.Chunks) == 1 {
 		return nil
 	}
-	if i == 0 {
-		r.hash, r.hashed = blake3.New(lashstore.DigestSize, nil), 0
+	if f.from == 0 {
+		r.hash, r.hashed = blake3.New(), 0
 	}
-	if i != r.hashed {
+	if f.from != r.hashed || r.hash == nil {
 		return nil
 	}
-	_, _ = r.hash.Write(raw) // a hash never fails
-	if r.hashed++; r.hashed < len(r.starts) {
+	_, _ = r.hash.Write(f.raw) // a hash never fails
+	if r.hashed = f.to; r.hashed < len(r.manifest.Chunks) {
 		return nil
 	}
 	got, err := lashstore.DigestFromBytes(r.hash.Sum(nil))
+	r.hash = nil
 	if err == nil && got != r.manifest.Digest {
 		err = &lashstore.CorruptBlobError{
 			Digest: r.manifest.Digest, Key: manifestKey,
 			Reason: "the chunks are whole, but together they have the digest " + got.String(),
 		}
-		r.metrics.countCorrupt(err)
 	}
 	return err
 }
@@ -229,6 +201,9 @@ func (r *joined) Seek(offset int64, whence int) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("seek in content %s: %w", r.manifest.Digest, err)
 	}
+	if r.now == nil && len(r.ahead) == 0 && pos != r.pos {
+		r.span = 0 // nothing was read yet: a range
+	}
 	r.pos = pos
 	return pos, nil
 }
@@ -238,8 +213,7 @@ func (r *joined) Close() error {
 	if !r.closed {
 		r.closed = true
 		r.cancel()
-		r.dropAhead()
-		r.chunk, r.spare = nil, nil
+		r.drop()
 	}
 	return nil
 }

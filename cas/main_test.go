@@ -2,10 +2,8 @@ package cas_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"math/rand/v2"
-	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -62,68 +60,4 @@ func wantCorrupt(tb testing.TB, what string, err error, digest lashstore.Digest,
 	if corrupt.Digest != digest || corrupt.Key != key || corrupt.Reason == "" {
 		tb.Errorf("%s: got %+v, want digest %s, key %s and a reason", what, corrupt, digest, key)
 	}
-}
-
-// catalog remembers under which generation content was put.
-type catalog struct {
-	store *cas.Store
-
-	mu   sync.Mutex // guards gens
-	gens map[lashstore.Digest]cas.Generation
-}
-
-func newCatalog(s *cas.Store) *catalog {
-	return &catalog{store: s, gens: make(map[lashstore.Digest]cas.Generation)}
-}
-
-// put stores pieces that are not there yet.
-func (c *catalog) put(ctx context.Context, pieces []cas.Piece) error {
-	for _, p := range pieces {
-		if _, ok := c.generation(p.Digest); ok {
-			continue
-		}
-		g, err := cas.NewGeneration(nil)
-		if err != nil {
-			return err
-		}
-		if err := c.store.PutObject(ctx, cas.ObjectName{Digest: p.Digest, Generation: g}, p.Stored); err != nil {
-			return err
-		}
-		c.mu.Lock()
-		c.gens[p.Digest] = g
-		c.mu.Unlock()
-	}
-	return nil
-}
-
-func (c *catalog) generation(d lashstore.Digest) (cas.Generation, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	g, ok := c.gens[d]
-	return g, ok
-}
-
-// split splits content into the catalog's store.
-func (c *catalog) split(tb testing.TB, content []byte, d lashstore.Descriptor) cas.Manifest {
-	tb.Helper()
-	m, err := c.store.Split(tb.Context(), bytes.NewReader(content), d, 0, c.put)
-	if err != nil {
-		tb.Fatalf("Split: %v", err)
-	}
-	return m
-}
-
-// join opens a manifest; the test closes the reader.
-func (c *catalog) join(tb testing.TB, m cas.Manifest) lashstore.BlobReader {
-	tb.Helper()
-	r, err := c.store.Join(tb.Context(), m, c.generation)
-	if err != nil {
-		tb.Fatalf("Join: %v", err)
-	}
-	tb.Cleanup(func() {
-		if err := r.Close(); err != nil {
-			tb.Errorf("Close: %v", err)
-		}
-	})
-	return r
 }

@@ -14,11 +14,9 @@ import (
 // Store puts and gets verified objects through a driver, below one key prefix. It
 // holds no state of its own beyond buffers; it needs no closing.
 type Store struct {
-	driver  Driver
-	opts    Options
-	stored  sync.Pool // of *bytes.Buffer: envelopes being read
-	buffers sync.Pool // of *chunkBuffer: chunks being split
-	scratch sync.Pool // of *[]byte: chunks being compressed
+	driver Driver
+	opts   Options
+	stored sync.Pool // of *bytes.Buffer: envelopes being read
 }
 
 // New returns a store over driver. It does not touch the driver.
@@ -33,8 +31,8 @@ func New(driver Driver, opts Options) (*Store, error) {
 }
 
 // maxPooledBytes is how large a buffer may be to be kept for later: an envelope of
-// one chunk. Larger objects are rare and should not stay in memory.
-const maxPooledBytes = HeaderBytes + ChunkSize + bytes.MinRead
+// content that is not cut. Larger objects are rare and should not stay in memory.
+const maxPooledBytes = HeaderBytes + SingleBytes + bytes.MinRead
 
 // PutObject stores an envelope, as [Store.Encode] or [Store.Split] made it, under
 // name. Its header and checksum are verified first, its digest is not: whoever
@@ -70,6 +68,26 @@ func (s *Store) GetObject(ctx context.Context, name ObjectName) ([]byte, error) 
 
 // getInto is GetObject with a buffer that is used if it is large enough.
 func (s *Store) getInto(ctx context.Context, name ObjectName, buf []byte) (raw []byte, err error) {
+	raw, err = s.getOnce(ctx, name, buf)
+	if errors.Is(err, lashstore.ErrCorruptBlob) && s.forget(name) {
+		return s.getOnce(ctx, name, buf)
+	}
+	return raw, err
+}
+
+// forget makes a driver that remembers objects forget one, and reports whether
+// reading it again may give other bytes.
+func (s *Store) forget(names ...ObjectName) bool {
+	f, ok := s.driver.(Forgetter)
+	if ok {
+		for _, name := range names {
+			f.Forget(s.opts.Prefix + name.Key())
+		}
+	}
+	return ok
+}
+
+func (s *Store) getOnce(ctx context.Context, name ObjectName, buf []byte) (raw []byte, err error) {
 	done := s.opts.Metrics.start(opGet, s.opts.Now)
 	defer func() { done(err) }()
 	key, err := s.key(ctx, opGet, name)

@@ -1,195 +1,309 @@
 package cas
 
 import (
+	"bytes"
 	"context"
-	"fmt"
+	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 
-	"lukechampine.com/blake3"
+	"github.com/zeebo/blake3"
 
 	"github.com/lashstore/lashstore"
 )
 
-const (
-	// windowPieces is how many chunks are put at once: enough that a commit of some
-	// MiB is one round of parallel uploads, at 8 MiB of buffers.
-	windowPieces = 8
-	// firstReadBytes is how much of a chunk's buffer is made at first. Most content
-	// of the tier is little more than the inline limit of 8 KiB.
-	firstReadBytes = 64 << 10
-	// maxEmptyReads is how many reads in a row may bring nothing, as in package bufio.
-	maxEmptyReads = 100
-)
+// windowBytes is how much content is hashed and compressed at a time, by several
+// processors.
+const windowBytes = 2 << 20
 
-// window is up to eight chunks that are read and encoded, and then put.
+// maxEncoders bounds the goroutines that compress one window, and with them memory.
+const maxEncoders = 4
+
+// window is part of the content: chunks that are read, and then encoded.
 type window struct {
-	buffers  [windowPieces]*chunkBuffer
-	pieces   [windowPieces]Piece
-	errs     [windowPieces]error
-	count    int
-	encoding sync.WaitGroup
+	raw    []byte
+	ends   []int // where each chunk ends in raw
+	pieces []piece
 }
 
-// chunkBuffer is the memory of one chunk.
-type chunkBuffer struct {
-	// plain has room for a header and then the content, so that content which is
-	// stored raw is never copied. A zstd envelope is shorter and takes its place.
-	plain []byte
-	n     int // length of the content
+// piece is one chunk of a window.
+type piece struct {
+	raw    []byte
+	chunk  Chunk
+	stored []byte
+	reused *Chunk // the predecessor's
+	twin   int    // the equal chunk earlier in the content, or -1
+	base   deltaBase
 }
 
-func (b *chunkBuffer) raw() []byte { return b.plain[HeaderBytes : HeaderBytes+b.n] }
+// errStopped ends the reading because the context is done; what ended the context
+// says why.
+var errStopped = errors.New("stopped")
 
-// grow makes room for more content: the double, up to one chunk.
-func (b *chunkBuffer) grow() {
-	size := HeaderBytes + min(max(firstReadBytes, 2*b.n), ChunkSize)
-	if cap(b.plain) >= size {
-		b.plain = b.plain[:size]
-		return
+// windows reads the content, one window ahead of the encoding.
+type windows struct {
+	ctx    context.Context //nolint:containedctx // of one Split
+	cutter *cutter
+	whole  *blake3.Hasher // nil if the digest is known
+	carry  []byte         // a chunk that did not fit
+
+	full   chan *window
+	spare  chan *window
+	reader sync.WaitGroup
+	err    error // of the reading; set before full is closed
+}
+
+func newWindows(ctx context.Context, sp *splitter) (*windows, error) {
+	cutter, err := newCutter(sp.r)
+	if err != nil {
+		return nil, err
 	}
-	grown := make([]byte, size)
-	copy(grown, b.plain)
-	b.plain = grown
+	ws := &windows{ctx: ctx, cutter: cutter, full: make(chan *window), spare: make(chan *window, 2)}
+	if sp.opts.Digest.IsZero() {
+		ws.whole = blake3.New()
+	}
+	sp.r.done = ws.stopped
+	ws.spare <- new(window)
+	ws.spare <- new(window)
+	ws.reader.Go(ws.read)
+	return ws, nil
 }
 
-// buffer returns the window's i-th buffer, empty.
-func (s *Store) buffer(w *window, i int) *chunkBuffer {
-	if w.buffers[i] == nil {
-		b, ok := s.buffers.Get().(*chunkBuffer)
-		if !ok {
-			b = new(chunkBuffer)
-		}
-		w.buffers[i] = b
+// cutSmall returns the one window of content that is in memory.
+func cutSmall(raw []byte) (*window, error) {
+	r := &contentReader{r: bytes.NewReader(raw), done: func() error { return nil }, limit: int64(len(raw))}
+	cutter, err := newCutter(r)
+	if err != nil {
+		return nil, err
 	}
-	w.buffers[i].n = 0
-	return w.buffers[i]
+	w := &window{raw: raw}
+	end := 0
+	for {
+		chunk, err := cutter.next()
+		if err == io.EOF {
+			return w, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		end += len(chunk)
+		w.ends = append(w.ends, end)
+	}
 }
 
-// release gives the window's memory back. Nobody may use its pieces any more.
-func (s *Store) release(w *window) {
-	for i, b := range w.buffers {
-		if b != nil {
-			w.buffers[i], w.pieces[i] = nil, Piece{}
-			s.buffers.Put(b)
-		}
-	}
-}
-
-// fill reads and encodes the next chunks, up to a window of them. Chunks are
-// encoded in other goroutines while the next ones are read; none is left running.
-func (sp *splitter) fill(ctx context.Context, w *window) error {
-	w.count = 0
-	defer w.encoding.Wait()
-	for w.count < windowPieces && !sp.ended {
-		buf := sp.store.buffer(w, w.count)
-		if err := sp.readChunk(ctx, buf); err != nil {
-			return err
-		}
-		index := len(sp.chunks) + w.count
-		if buf.n == 0 && index > 0 {
-			break // the content ended with the chunk before
-		}
-		sp.hashWhole(index, buf) // before the buffer is encoded
-		w.pieces[w.count] = Piece{Index: index}
-		w.count++
-		sp.encode(w, w.count-1)
-	}
-	w.encoding.Wait()
-	for i := range w.count {
-		if w.errs[i] != nil {
-			return fmt.Errorf("encode chunk %d: %w", w.pieces[i].Index, w.errs[i])
-		}
-		sp.chunks = append(sp.chunks, w.pieces[i].Chunk)
+// stopped ends a read of the content between two calls of its reader.
+func (ws *windows) stopped() error {
+	if ws.ctx.Err() != nil {
+		return errStopped
 	}
 	return nil
 }
 
-// hashWhole adds a chunk to the digest of the whole content, unless it is all of it.
-func (sp *splitter) hashWhole(index int, buf *chunkBuffer) {
-	if index == 0 {
-		if sp.ended {
+// read fills windows until the content ends.
+func (ws *windows) read() {
+	defer close(ws.full)
+	for {
+		var w *window
+		select {
+		case w = <-ws.spare:
+		case <-ws.ctx.Done():
+			ws.err = errStopped
 			return
 		}
-		sp.whole = blake3.New(lashstore.DigestSize, nil)
+		ended, err := ws.fill(w)
+		if err != nil {
+			ws.err = err
+			return
+		}
+		if len(w.ends) > 0 {
+			select {
+			case ws.full <- w:
+			case <-ws.ctx.Done():
+				ws.err = errStopped
+				return
+			}
+		}
+		if ended {
+			return
+		}
 	}
-	_, _ = sp.whole.Write(buf.raw()) // a hash never fails
 }
 
-// encode hashes and encodes the window's i-th chunk: at once if it is the last,
-// else in another goroutine as soon as one is allowed.
-func (sp *splitter) encode(w *window, i int) {
-	work := func() {
-		w.errs[i] = sp.store.encodePiece(&w.pieces[i], w.buffers[i], sp.kind, sp.hints)
+// fill reads the next chunks, up to a window of them.
+func (ws *windows) fill(w *window) (ended bool, err error) {
+	w.raw, w.ends = append(w.raw[:0], ws.carry...), w.ends[:0]
+	if len(ws.carry) > 0 {
+		w.ends = append(w.ends, len(w.raw))
+		ws.carry = nil
 	}
-	if sp.ended {
-		work()
-		return
+	for !ended {
+		chunk, err := ws.cutter.next()
+		if err == io.EOF {
+			ended = true
+			break
+		}
+		if err != nil {
+			return false, err
+		}
+		if len(w.raw)+len(chunk) > windowBytes {
+			ws.carry = append([]byte(nil), chunk...)
+			break
+		}
+		w.raw = append(w.raw, chunk...)
+		w.ends = append(w.ends, len(w.raw))
 	}
-	sp.slots <- struct{}{}
-	w.encoding.Go(func() {
-		defer func() { <-sp.slots }()
-		work()
+	if ws.whole != nil {
+		_, _ = ws.whole.Write(w.raw) // a hash never fails
+	}
+	return ended, nil
+}
+
+// next returns the next window, or false when there is none: the end or an error.
+func (ws *windows) next(ctx context.Context) (*window, bool) {
+	select {
+	case w, ok := <-ws.full:
+		return w, ok
+	case <-ctx.Done():
+		return nil, false
+	}
+}
+
+// free gives a window back, to be filled again.
+func (ws *windows) free(w *window) { ws.spare <- w } // has room for all
+
+// close waits for the reading to end and returns its error. Only if the context is
+// done may windows be left.
+func (ws *windows) close() error {
+	ws.reader.Wait()
+	return ws.err
+}
+
+// encode hashes the window's chunks, compares them with the predecessor's, and
+// encodes those that are new.
+func (sp *splitter) encode(ctx context.Context, w *window) error {
+	w.pieces = w.pieces[:0]
+	at := 0
+	for _, end := range w.ends {
+		w.pieces = append(w.pieces, piece{raw: w.raw[at:end], twin: -1})
+		at = end
+	}
+	err := sp.parallel(ctx, w, func(_ int, p *piece) error {
+		p.chunk.Digest, p.chunk.SizeBytes = lashstore.DigestOf(p.raw), int64(len(p.raw))
+		return nil
 	})
-}
-
-// encodePiece fills in the digest and the envelope of a chunk. The envelope lies in
-// buf, so that memory beyond it is needed only while a chunk is encoded.
-func (s *Store) encodePiece(p *Piece, buf *chunkBuffer, kind byte, hints lashstore.Hints) error {
-	raw := buf.raw()
-	p.Chunk = Chunk{Digest: lashstore.DigestOf(raw), SizeBytes: int64(len(raw))}
-	scratch, ok := s.scratch.Get().(*[]byte)
-	if !ok {
-		scratch = new([]byte)
-	}
-	defer s.scratch.Put(scratch)
-	packed, ok, err := s.tryCompress(*scratch, raw, kind, hints)
 	if err != nil {
 		return err
 	}
-	*scratch = packed
-	if ok {
-		p.Stored = buf.plain[:copy(buf.plain, packed)]
-		return nil
+	sp.match(w)
+	compressible := sp.compressible()
+	for i := range sp.arenas {
+		sp.arenas[i] = sp.arenas[i][:0]
 	}
-	p.Stored = buf.plain[:HeaderBytes+len(raw)]
-	sealEnvelope(p.Stored, kind, CodecRaw, len(raw))
+	err = sp.parallel(ctx, w, func(worker int, p *piece) error {
+		if p.reused != nil || p.twin >= 0 {
+			return nil
+		}
+		e := chunkEncoder{store: sp.store, compress: compressible}
+		arena := sp.arenas[worker]
+		if cap(arena)-len(arena) < 2*len(p.raw)+64 {
+			arena = make([]byte, 0, max(windowBytes/maxEncoders, 4*maxChunkBytes))
+		}
+		from := len(arena)
+		var err error
+		arena, p.chunk.Form, err = e.encode(arena, p.raw, p.base.content, p.base.whole, p.base.chain)
+		if err != nil {
+			return err
+		}
+		if p.chunk.Form == FormDelta {
+			p.chunk.Bases = p.base.chunks
+		}
+		p.stored = arena[from:len(arena):len(arena)]
+		sp.arenas[worker] = arena
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	sp.countMisses(w)
 	return nil
 }
 
-// readChunk reads until buf holds a whole chunk or the content has ended.
-func (sp *splitter) readChunk(ctx context.Context, buf *chunkBuffer) error {
-	empty := 0
-	for buf.n < ChunkSize {
-		if ctx.Err() != nil {
-			return errStopped
+// compressible reports whether chunks are compressed: not those that say they are
+// compressed already, and nothing where latency counts most.
+func (sp *splitter) compressible() bool {
+	_, ok := threshold(sp.store.opts.Profile)
+	return ok && sp.opts.Descriptor.Hints.Compressible
+}
+
+// Deltas are given up for a while after deltaMisses in a row were not worth it, but
+// for one in deltaProbe: content that was replaced has nothing to gain from them.
+const (
+	deltaMisses = 32
+	deltaProbe  = 16
+)
+
+// match finds each chunk of the window in the content so far and the predecessor.
+func (sp *splitter) match(w *window) {
+	_, deltas := threshold(sp.store.opts.Profile) // not where latency counts most
+	for i := range w.pieces {
+		p := &w.pieces[i]
+		n := len(sp.chunks) + i
+		reused, again := sp.before.find(p.chunk.Digest, p.chunk.SizeBytes)
+		if twin, ok := sp.fresh[p.chunk.Digest]; ok {
+			p.twin = twin
+			continue
 		}
-		if HeaderBytes+buf.n >= len(buf.plain) {
-			buf.grow()
+		if reused != nil {
+			p.reused = reused
+			continue
 		}
-		room := buf.plain[HeaderBytes+buf.n:]
-		n, err := sp.r.Read(room)
-		if n < 0 || n > len(room) {
-			return fmt.Errorf("read content: the reader returned %d for %d bytes", n, len(room))
+		sp.fresh[p.chunk.Digest] = n
+		if again || !deltas || sp.misses >= deltaMisses && n%deltaProbe != 0 {
+			continue
 		}
-		buf.n += n
-		sp.total += int64(n)
-		if sp.total > sp.limit {
-			return &lashstore.LimitError{Limit: "blob_bytes", Max: sp.limit, Got: sp.total}
-		}
-		if err == io.EOF { // not errors.Is: a wrapped EOF is a transfer that broke
-			sp.ended = true
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read content at byte %d: %w", sp.total, err)
-		}
-		if empty++; n > 0 {
-			empty = 0
-		}
-		if empty == maxEmptyReads {
-			return fmt.Errorf("read content at byte %d: %w", sp.total, io.ErrNoProgress)
+		if base, ok := sp.before.base(p.chunk.SizeBytes); ok {
+			p.base = base
 		}
 	}
-	return nil
+}
+
+// countMisses keeps count of deltas that were tried in vain.
+func (sp *splitter) countMisses(w *window) {
+	for i := range w.pieces {
+		switch p := &w.pieces[i]; {
+		case p.base.content == nil:
+		case p.chunk.Form == FormDelta:
+			sp.misses = 0
+		default:
+			sp.misses++
+		}
+	}
+}
+
+// parallel does work for each piece, by several goroutines if there are many.
+func (sp *splitter) parallel(ctx context.Context, w *window, work func(worker int, p *piece) error) error {
+	workers := min(sp.store.opts.Concurrency, maxEncoders, 1+len(w.pieces)/16)
+	var (
+		next  atomic.Int64
+		group sync.WaitGroup
+		errs  [maxEncoders]error
+	)
+	run := func(worker int) {
+		for ctx.Err() == nil {
+			i := int(next.Add(1)) - 1
+			if i >= len(w.pieces) {
+				return
+			}
+			if errs[worker] = work(worker, &w.pieces[i]); errs[worker] != nil {
+				return
+			}
+		}
+	}
+	for worker := 1; worker < workers; worker++ {
+		group.Go(func() { run(worker) })
+	}
+	run(0)
+	group.Wait()
+	return errors.Join(append(errs[:], ctx.Err())...)
 }

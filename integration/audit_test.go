@@ -24,12 +24,18 @@ const (
 	stateDeleted = 3
 )
 
+// roleContent is the role of a blob that is content, as migrations/catalog has it.
+const roleContent = 1
+
 // findings are what an audit saw in the files of a closed, or dead, store.
 type findings struct {
 	// missing are violations of what must hold at any time.
 	missing []error
 	// surplus are edges of sessions to objects that they do not hold.
 	surplus map[lashstore.SessionID][]lashstore.Digest
+	// parts are objects that are not known to be content: segments and manifests, and
+	// what never was uploaded.
+	parts map[lashstore.Digest]bool
 	// unsettled counts the outbox entries of live sessions.
 	unsettled int
 }
@@ -53,6 +59,7 @@ type rawSession struct {
 type rawBlob struct {
 	generation int64
 	present    bool
+	role       int64
 }
 
 // query runs fn for each row of a query on a database file.
@@ -119,12 +126,12 @@ func readCatalog(ctx context.Context, db *sql.DB) (*rawCatalog, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = query(ctx, db, `SELECT digest, generation, present FROM blob`, func(scan func(...any) error) error {
+	err = query(ctx, db, `SELECT digest, generation, present, role FROM blob`, func(scan func(...any) error) error {
 		var (
 			raw []byte
 			b   rawBlob
 		)
-		if err := scan(&raw, &b.generation, &b.present); err != nil {
+		if err := scan(&raw, &b.generation, &b.present, &b.role); err != nil {
 			return err
 		}
 		d, err := lashstore.DigestFromBytes(raw)
@@ -158,7 +165,7 @@ func readCatalog(ctx context.Context, db *sql.DB) (*rawCatalog, error) {
 // audit compares the files of a data directory that no process has open: catalog,
 // session databases, blobs.
 func audit(ctx context.Context, dir string) (*findings, error) {
-	f := &findings{surplus: make(map[lashstore.SessionID][]lashstore.Digest)}
+	f := &findings{surplus: make(map[lashstore.SessionID][]lashstore.Digest), parts: make(map[lashstore.Digest]bool)}
 	tenant := filepath.Join(dir, "tenants", local.DefaultTenant)
 	var catalog *rawCatalog
 	err := withDatabase(ctx, filepath.Join(tenant, "catalog.db"), func(db *sql.DB) (err error) {
@@ -172,6 +179,7 @@ func audit(ctx context.Context, dir string) (*findings, error) {
 		return nil, err
 	}
 	for d, b := range catalog.blobs {
+		f.parts[d] = b.role != roleContent
 		name := fmt.Sprintf("%x.%016x", d.Bytes(), b.generation)
 		if _, err := os.Stat(filepath.Join(dir, "blobs", local.DefaultTenant, "b3", name[:2], name)); b.present && err != nil {
 			f.fault("blob %s is marked present: %w", d, err)

@@ -34,7 +34,7 @@ func (h *session) receive(ctx context.Context, r io.Reader, d lashstore.Descript
 	if err != nil {
 		return received{}, err
 	}
-	return received{ref: st.manifest.Ref()}, nil
+	return received{ref: st.ref}, nil
 }
 
 // settleRefs runs a transaction that refers to content, which it makes the session
@@ -53,11 +53,13 @@ func (h *session) settleRefs(ctx context.Context, db *metadata.SessionDB, refs [
 		}
 	}()
 	for range commitAttempts {
-		var fresh map[lashstore.Digest]*metadata.Content
-		if fresh, err = h.stageContent(ctx, db, nil, set, &reserved); err != nil {
+		batch := &stageBatch{h: h, db: db, refs: set, fresh: make(map[lashstore.Digest]*metadata.Content)}
+		err = batch.run(ctx)
+		reserved = append(reserved, batch.reserved...)
+		if err != nil {
 			return err
 		}
-		err = h.store.flush(ctx, func() error { return apply(fresh, h.verifier(fresh)) })
+		err = h.store.flush(ctx, func() error { return apply(batch.fresh, h.verifier(batch.fresh)) })
 		if !errors.Is(err, metadata.ErrReservationLost) {
 			break
 		}

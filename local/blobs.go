@@ -24,7 +24,7 @@ func (s *Store) PutBlob(ctx context.Context, r io.Reader, opts lashstore.PutBlob
 		if err != nil {
 			return fmt.Errorf("put blob: %w", err)
 		}
-		ref = st.manifest.Ref()
+		ref = st.ref
 		return nil
 	})
 	return ref, err
@@ -43,14 +43,14 @@ func (s *Store) upload(ctx context.Context, r io.Reader, opts lashstore.PutBlobO
 			s.abandon(ctx, holder)
 		}
 	}()
-	if st, err = s.stage(ctx, holder, r, opts.Descriptor, opts.MaxBytes); err != nil {
+	if st, err = s.stage(ctx, holder, source{r: r, descriptor: opts.Descriptor, limit: opts.MaxBytes}); err != nil {
 		return st, err
 	}
-	if got := st.manifest.Digest; !opts.Expect.IsZero() && got != opts.Expect {
+	if got := st.ref.Digest; !opts.Expect.IsZero() && got != opts.Expect {
 		return st, lashstore.Invalid("expect", opts.Expect, "is not the content's digest %s", got)
 	}
 	return st, s.catalog.FinishUpload(ctx, holder, metadata.Upload{
-		Digest: st.manifest.Digest, Size: st.manifest.SizeBytes, Manifest: st.content.Manifest, UploadedAt: now, ExpiresAt: expires,
+		Digest: st.ref.Digest, Size: st.ref.SizeBytes, Manifest: st.content.Manifest, UploadedAt: now, ExpiresAt: expires,
 	})
 }
 
@@ -128,9 +128,16 @@ func (s *Store) findBlob(ctx context.Context, d lashstore.Digest) (c metadata.Co
 	if err != nil {
 		return c, nil, err
 	}
-	if !found || !row.Present {
+	if found && row.Present && row.Content {
+		root, err := cas.SingleRoot(lashstore.BlobRef{Digest: d, SizeBytes: row.RawBytes})
+		return metadata.Content{Size: row.RawBytes, Manifest: root, Objects: []metadata.Object{row.Object}}, nil, err
+	}
+	c, found, err = s.described(ctx, d, s.lookUp)
+	if err != nil {
+		return c, nil, err
+	}
+	if !found {
 		return c, nil, fmt.Errorf("blob %s: %w", d, lashstore.ErrBlobNotFound)
 	}
-	raw, err := cas.Manifest{Digest: d, SizeBytes: row.RawBytes, Chunks: []cas.Chunk{{Digest: d, SizeBytes: row.RawBytes}}}.MarshalBinary()
-	return metadata.Content{Size: row.RawBytes, Manifest: raw, Objects: []metadata.Object{row.Object}}, nil, err
+	return c, nil, nil
 }

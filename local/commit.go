@@ -1,10 +1,8 @@
 package local
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -49,10 +47,16 @@ type commitPlan struct {
 	// adopt is set once a commit found that the session does not hold a reference: it
 	// usually does, so an upload that protects it is looked for only then.
 	adopt bool
+	// alone is set once a reservation was lost: from then on content is stored without
+	// a predecessor, whose objects may be what was lost.
+	alone bool
+	// states are the contents that were staged, for what the next commit follows.
+	states []*stagedState
 }
 
 // largeContent is content for the tier whose bytes are at hand.
 type largeContent struct {
+	key        string // of the component
 	bytes      []byte
 	descriptor lashstore.Descriptor
 }
@@ -102,7 +106,7 @@ func (p *commitPlan) reference(key string, comp lashstore.Component) lashstore.C
 	if size <= p.h.store.opts.Profile.InlineLimit() {
 		p.inline[digest] = &metadata.Content{Size: size, Bytes: comp.Bytes}
 	} else {
-		p.large[digest] = largeContent{bytes: comp.Bytes, descriptor: d}
+		p.large[digest] = largeContent{key: key, bytes: comp.Bytes, descriptor: d}
 	}
 	return lashstore.Component{Ref: lashstore.BlobRef{Digest: digest, SizeBytes: size}, Revision: comp.Revision, Descriptor: d}
 }
@@ -127,12 +131,14 @@ func (p *commitPlan) run(ctx context.Context, db *metadata.SessionDB) (res lashs
 	}
 	if err != nil {
 		p.h.discard(ctx, db, reserved)
+		p.h.restore(p.states)
 		return res, err
 	}
 	if res.Replayed {
 		p.h.discard(ctx, db, reserved)
 	}
 	p.h.store.step(StepCommitted)
+	p.h.remember(p.states)
 	return res, nil
 }
 
@@ -153,6 +159,7 @@ func (h *session) discard(ctx context.Context, db *metadata.SessionDB, reserved 
 // prepared had been let go of by the time it was applied.
 func (p *commitPlan) retry(err error) bool {
 	if errors.Is(err, metadata.ErrReservationLost) {
+		p.alone = true
 		return true
 	}
 	var unknown *lashstore.UnknownReferenceError
@@ -174,88 +181,17 @@ func (p *commitPlan) prepare(ctx context.Context, db *metadata.SessionDB, reserv
 	if !p.adopt {
 		refs = nil
 	}
-	tier, err := p.h.stageContent(ctx, db, p.large, refs, reserved)
+	p.h.restore(p.states) // of an earlier attempt
+	batch := &stageBatch{h: p.h, db: db, large: p.large, refs: refs, alone: p.alone, fresh: make(map[lashstore.Digest]*metadata.Content)}
+	err := batch.run(ctx)
+	*reserved = append(*reserved, batch.reserved...)
+	p.states = batch.states
 	if err != nil {
 		return nil, err
 	}
-	maps.Copy(in.Fresh, tier)
-	in.Verify = p.h.verifier(tier)
+	maps.Copy(in.Fresh, batch.fresh)
+	in.Verify = p.h.verifier(batch.fresh)
 	return in, nil
-}
-
-// stageContent makes the session a holder of content it lacks: large, which is
-// uploaded, and refs, which uploads protect. Refs that are neither are left out; the
-// commit refuses them. All that was reserved, also if it fails, is added to reserved.
-func (h *session) stageContent(ctx context.Context, db *metadata.SessionDB, large map[lashstore.Digest]largeContent,
-	refs map[lashstore.Digest]struct{}, reserved *[]lashstore.Digest,
-) (map[lashstore.Digest]*metadata.Content, error) {
-	fresh := make(map[lashstore.Digest]*metadata.Content)
-	if len(large)+len(refs) == 0 {
-		return fresh, nil
-	}
-	held, err := db.Holds(ctx, slices.Concat(slices.Collect(maps.Keys(large)), slices.Collect(maps.Keys(refs))))
-	if err != nil {
-		return nil, err
-	}
-	var mu sync.Mutex
-	note := func(objects []metadata.Object) {
-		for _, o := range objects {
-			*reserved = append(*reserved, o.Digest)
-		}
-	}
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(parallelUploads)
-	for d, content := range large {
-		if held[d] {
-			continue
-		}
-		group.Go(func() error {
-			st, err := h.store.stage(groupCtx, h.holder(), bytes.NewReader(content.bytes), content.descriptor, 0)
-			mu.Lock()
-			defer mu.Unlock()
-			note(st.content.Objects)
-			if err != nil {
-				return fmt.Errorf("store %s: %w", d, err)
-			}
-			fresh[d] = &st.content
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	for d := range refs {
-		if held[d] || fresh[d] != nil {
-			continue
-		}
-		c, found, err := h.store.adopt(ctx, h.holder(), d)
-		if err != nil {
-			return nil, err
-		}
-		note(c.Objects)
-		if found {
-			fresh[d] = &c
-		}
-	}
-	return fresh, nil
-}
-
-// verifier returns what a transaction calls before it ends: it re-reads the
-// reservations of the content the transaction refers to. Nil if there are none.
-func (h *session) verifier(tier map[lashstore.Digest]*metadata.Content) func(context.Context) error {
-	var objects []metadata.Object
-	for _, c := range tier {
-		objects = append(objects, c.Objects...)
-	}
-	return func(ctx context.Context) error {
-		if len(objects) > 0 {
-			if err := h.store.catalog.Verify(ctx, h.holder(), objects); err != nil {
-				return err
-			}
-		}
-		h.store.step(StepVerified)
-		return nil
-	}
 }
 
 // Load reads a revision and, within the limit, its components' bytes.
@@ -265,7 +201,7 @@ func (h *session) Load(ctx context.Context, opts lashstore.LoadOptions) (snap *l
 		if err != nil {
 			return err
 		}
-		if err := h.hydrate(ctx, loaded, tier); err != nil {
+		if err := h.hydrate(ctx, loaded, tier, opts.Revision == 0); err != nil {
 			return err
 		}
 		snap = loaded
@@ -274,19 +210,23 @@ func (h *session) Load(ctx context.Context, opts lashstore.LoadOptions) (snap *l
 	return snap, err
 }
 
-// hydrate reads the bytes of components that are in the tier.
-func (h *session) hydrate(ctx context.Context, snap *lashstore.Snapshot, tier map[string]metadata.Content) error {
+// hydrate reads the bytes of components that are in the tier. Those of the head are
+// kept: a commit is likely to follow.
+func (h *session) hydrate(ctx context.Context, snap *lashstore.Snapshot, tier map[string]metadata.Content, head bool) error {
 	var mu sync.Mutex
 	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(parallelUploads)
+	group.SetLimit(parallelContents)
 	for key, content := range tier {
 		group.Go(func() error {
 			mu.Lock()
 			comp := snap.Checkpoint.Components[key]
 			mu.Unlock()
-			raw, err := h.store.readAll(groupCtx, comp.Ref.Digest, content)
+			raw, m, err := h.store.readAll(groupCtx, comp.Ref.Digest, content)
 			if err != nil {
 				return h.errorf("load component "+key, err)
+			}
+			if head && m != nil && !h.key.readOnly && !h.store.recent.has(h.recentKey(key), m.Digest) {
+				h.store.recent.keep(h.recentKey(key), m, raw, nil)
 			}
 			comp.Bytes, comp.Hydrated = raw, true
 			mu.Lock()

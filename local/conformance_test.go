@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	_ "modernc.org/sqlite"
@@ -142,24 +143,24 @@ func (h *harness) mustExec(tb testing.TB, id lashstore.SessionID, query string, 
 func (h *harness) objects(tb testing.TB, id lashstore.SessionID, d lashstore.Digest) []string {
 	tb.Helper()
 	db := openDB(tb, h.path(tb, id))
-	var manifest []byte
-	if err := db.QueryRowContext(tb.Context(), `SELECT manifest FROM content WHERE digest=?`, d.Bytes()).Scan(&manifest); err != nil {
+	var objects []byte
+	if err := db.QueryRowContext(tb.Context(), `SELECT objects FROM content WHERE digest=?`, d.Bytes()).Scan(&objects); err != nil {
 		tb.Fatalf("find content %s: %v", d, err)
 	}
-	if manifest == nil {
+	if objects == nil {
 		return nil
 	}
-	var m cas.Manifest
-	if err := m.UnmarshalBinary(manifest); err != nil {
-		tb.Fatal(err)
-	}
-	keys := make([]string, 0, len(m.Chunks))
-	for _, c := range m.Chunks {
-		var generation int64
-		if err := db.QueryRowContext(tb.Context(), `SELECT generation FROM object WHERE digest=?`, c.Digest.Bytes()).Scan(&generation); err != nil {
-			tb.Fatalf("find object %s: %v", c.Digest, err)
+	keys := make([]string, 0, len(objects)/lashstore.DigestSize)
+	for raw := range slices.Chunk(objects, lashstore.DigestSize) {
+		object, err := lashstore.DigestFromBytes(raw)
+		if err != nil {
+			tb.Fatal(err)
 		}
-		name := cas.ObjectName{Digest: c.Digest, Generation: cas.Generation(generation)}
+		var generation int64
+		if err := db.QueryRowContext(tb.Context(), `SELECT generation FROM object WHERE digest=?`, raw).Scan(&generation); err != nil {
+			tb.Fatalf("find object %s: %v", object, err)
+		}
+		name := cas.ObjectName{Digest: object, Generation: cas.Generation(generation)}
 		keys = append(keys, local.DefaultTenant+"/"+name.Key())
 	}
 	return keys

@@ -16,6 +16,7 @@ type metrics struct {
 	operations *prometheus.CounterVec
 	seconds    *prometheus.HistogramVec
 	settled    *prometheus.CounterVec
+	content    *prometheus.CounterVec
 	now        func() time.Time
 }
 
@@ -39,9 +40,13 @@ func newMetrics(reg prometheus.Registerer, now func() time.Time) (*metrics, erro
 			Name: "lashstore_settlements_total",
 			Help: "Sessions whose catalog entries were brought up to date in the background, by outcome.",
 		}, []string{"code"}),
+		content: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "lashstore_content_bytes_total",
+			Help: "Bytes of large content that were committed or uploaded: found in what it follows, stored as deltas, or stored whole.",
+		}, []string{"form"}),
 		now: now,
 	}
-	err := errors.Join(cas.Register(reg, &m.operations), cas.Register(reg, &m.seconds), cas.Register(reg, &m.settled))
+	err := errors.Join(cas.Register(reg, &m.content), cas.Register(reg, &m.operations), cas.Register(reg, &m.seconds), cas.Register(reg, &m.settled))
 	if err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
@@ -64,6 +69,16 @@ func (m *metrics) countSettled(err error) {
 	if m != nil {
 		m.settled.WithLabelValues(outcome(err)).Inc()
 	}
+}
+
+// staged counts how content was stored.
+func (m *metrics) staged(r cas.SplitResult) {
+	if m == nil {
+		return
+	}
+	m.content.WithLabelValues("reused").Add(float64(r.ReusedBytes))
+	m.content.WithLabelValues("delta").Add(float64(r.DeltaBytes))
+	m.content.WithLabelValues("whole").Add(float64(r.WholeBytes))
 }
 
 func outcome(err error) string {

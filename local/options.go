@@ -21,6 +21,9 @@ const (
 	// DefaultMaxOpenSessions bounds the open session databases (design section 4).
 	// Each costs about 0.2 MB and up to five file descriptors.
 	DefaultMaxOpenSessions = 1024
+	// DefaultRecentBytes bounds the memory for newest states: a dozen of 10 MiB, or one
+	// of the largest that are usual.
+	DefaultRecentBytes = 128 << 20
 	// DefaultBusyTimeout is how long a write waits for another process's write
 	// (spec part 01, section 1.1).
 	DefaultBusyTimeout = 15 * time.Second
@@ -52,6 +55,10 @@ type Options struct {
 	// MaxOpenSessions bounds the open session databases; 0 means
 	// [DefaultMaxOpenSessions]. The limit of open files may lower it.
 	MaxOpenSessions int
+	// RecentBytes bounds the memory for the newest states of components, which later
+	// ones are stored as differences from; 0 means [DefaultRecentBytes], negative none.
+	// A state that is not in it is stored with the chunks that changed as a whole.
+	RecentBytes int64
 	// ReadOnly opens without the right to write: nothing is created or migrated.
 	ReadOnly bool
 	// Processes answers whether a lease's holder is alive; nil means the operating
@@ -93,6 +100,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxOpenSessions == 0 {
 		o.MaxOpenSessions = DefaultMaxOpenSessions
+	}
+	if o.RecentBytes == 0 {
+		o.RecentBytes = DefaultRecentBytes
 	}
 	if o.Processes == nil {
 		o.Processes = osProcesses{}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -14,78 +16,105 @@ import (
 	"github.com/lashstore/lashstore/metadata"
 )
 
-// parallelUploads is how many objects of one content are uploaded at a time: enough
-// to hide the latency of an object store, few enough to bound memory.
-const parallelUploads = 4
+// parallelContents is how many contents of one commit or load are on their way at a
+// time: enough to hide the latency of an object store, few enough to bound memory.
+const parallelContents = 4
 
 // staged is content that is in the tier and that a holder has edges to.
 type staged struct {
-	manifest cas.Manifest
+	ref      lashstore.BlobRef
+	manifest *cas.Manifest
 	content  metadata.Content
+	// reserved are the objects that the holder got edges to, also if staging failed.
+	reserved []lashstore.Digest
 }
 
-// stage reads content into the tier: each window of chunks is reserved for the
-// holder, what is not there yet is uploaded, and marked present. Nothing is
-// referred to before it is reserved. If it fails, the result still says which
-// objects had been reserved.
-func (s *Store) stage(ctx context.Context, h metadata.Holder, r io.Reader, d lashstore.Descriptor, limit int64) (staged, error) {
-	objects := make(map[lashstore.Digest]metadata.Object)
-	manifest, err := s.tier.Split(ctx, r, d, limit, func(ctx context.Context, pieces []cas.Piece) error {
-		return s.put(ctx, h, pieces, objects)
-	})
-	out := staged{manifest: manifest, content: metadata.Content{Size: manifest.SizeBytes}}
-	for _, o := range objects {
-		out.content.Objects = append(out.content.Objects, o)
-	}
+// source is content to be staged.
+type source struct {
+	r           io.Reader
+	descriptor  lashstore.Descriptor
+	limit       int64
+	digest      lashstore.Digest // if known
+	predecessor *cas.Predecessor
+	held        []metadata.Object // of the predecessor
+}
+
+// stage reads content into the tier: each object is reserved for the holder, what is
+// not there yet is uploaded, and marked present. Nothing is referred to before it is
+// reserved. If it fails, the result still says what had been reserved.
+func (s *Store) stage(ctx context.Context, h metadata.Holder, src source) (staged, error) {
+	st := &stager{store: s, holder: h, objects: make(map[lashstore.Digest]metadata.Object)}
+	split, err := s.tier.Split(ctx, src.r, cas.SplitOptions{
+		Descriptor: src.descriptor, MaxBytes: src.limit, Digest: src.digest, Predecessor: src.predecessor,
+	}, st.put)
+	out := staged{reserved: slices.Collect(maps.Keys(st.objects))}
 	if err != nil {
 		return out, err
 	}
-	if out.content.Manifest, err = manifest.MarshalBinary(); err != nil {
-		return out, fmt.Errorf("encode the manifest of %s: %w", manifest.Digest, err)
+	out.manifest, out.ref = split.Manifest, split.Manifest.Ref()
+	out.content = metadata.Content{Size: out.ref.SizeBytes, Manifest: split.Root}
+	for _, o := range src.held {
+		if _, fresh := st.objects[o.Digest]; !fresh {
+			st.objects[o.Digest] = o
+		}
 	}
+	for _, d := range split.Manifest.Objects() {
+		o, ok := st.objects[d]
+		if !ok {
+			return out, fmt.Errorf("stage %s: %w", out.ref.Digest, &lashstore.UnknownReferenceError{Digest: d})
+		}
+		out.content.Objects = append(out.content.Objects, o)
+	}
+	s.metrics.staged(split)
 	return out, nil
 }
 
-// put stores one window of chunks.
-func (s *Store) put(ctx context.Context, h metadata.Holder, pieces []cas.Piece, objects map[lashstore.Digest]metadata.Object) error {
-	fresh := make(map[lashstore.Digest]cas.Piece, len(pieces))
-	var digests []lashstore.Digest
-	for _, p := range pieces {
-		if _, seen := objects[p.Digest]; seen {
-			continue
-		}
-		if _, seen := fresh[p.Digest]; !seen {
-			fresh[p.Digest] = p
-			digests = append(digests, p.Digest)
+// stager puts the objects of one content.
+type stager struct {
+	store  *Store
+	holder metadata.Holder
+
+	mu      sync.Mutex
+	objects map[lashstore.Digest]metadata.Object // reserved; guarded by mu until Split has returned
+}
+
+// put stores objects that content needs. It may run several times at once.
+func (st *stager) put(ctx context.Context, objects []cas.NewObject) error {
+	s := st.store
+	digests := make([]lashstore.Digest, 0, len(objects))
+	for _, o := range objects {
+		if !slices.Contains(digests, o.Digest) {
+			digests = append(digests, o.Digest)
 		}
 	}
-	if len(digests) == 0 {
-		return nil
-	}
-	reserved, err := s.catalog.Reserve(ctx, h, digests)
+	reserved, err := s.catalog.Reserve(ctx, st.holder, digests)
 	if err != nil {
 		return err
 	}
-	s.step(StepReserved)
-	var (
-		mu       sync.Mutex
-		uploaded []metadata.Uploaded
-	)
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(parallelUploads)
+	st.mu.Lock()
 	for _, r := range reserved {
-		objects[r.Digest] = r.Object
+		st.objects[r.Digest] = r.Object
+	}
+	st.mu.Unlock()
+	s.step(StepReserved)
+	uploaded := make([]metadata.Uploaded, 0, len(reserved))
+	var mu sync.Mutex
+	group, groupCtx := errgroup.WithContext(ctx)
+	for i, r := range reserved {
 		if r.Present {
 			continue
 		}
+		o := objects[slices.IndexFunc(objects, func(o cas.NewObject) bool { return o.Digest == digests[i] })]
 		group.Go(func() error {
-			p := fresh[r.Digest]
-			if err := s.tier.PutObject(groupCtx, objectName(r.Object), p.Stored); err != nil {
+			if err := s.tier.PutObject(groupCtx, objectName(r.Object), o.Stored); err != nil {
 				return err
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			uploaded = append(uploaded, metadata.Uploaded{Object: r.Object, RawBytes: p.SizeBytes, StoredBytes: int64(len(p.Stored))})
+			uploaded = append(uploaded, metadata.Uploaded{
+				Object: r.Object, RawBytes: o.RawBytes, StoredBytes: int64(len(o.Stored)),
+				Content: o.Content, Describes: o.Describes,
+			})
 			return nil
 		})
 	}
@@ -126,28 +155,25 @@ func (s *Store) adopt(ctx context.Context, h metadata.Holder, d lashstore.Digest
 
 // open returns a reader of content.
 func (s *Store) open(ctx context.Context, d lashstore.Digest, c metadata.Content) (lashstore.BlobReader, error) {
+	r, _, err := s.openManifest(ctx, d, c)
+	return r, err
+}
+
+// openManifest returns a reader of content, and its manifest if it is in the tier.
+func (s *Store) openManifest(ctx context.Context, d lashstore.Digest, c metadata.Content) (lashstore.BlobReader, *cas.Manifest, error) {
 	if c.Manifest == nil {
-		return cas.InlineReader(lashstore.BlobRef{Digest: d, SizeBytes: c.Size}, c.Bytes)
+		r, err := cas.InlineReader(lashstore.BlobRef{Digest: d, SizeBytes: c.Size}, c.Bytes)
+		return r, nil, err
 	}
-	var m cas.Manifest
-	if err := m.UnmarshalBinary(c.Manifest); err != nil {
-		return nil, fmt.Errorf("manifest of %s: %w", d, err)
-	}
-	if m.Digest != d || m.SizeBytes != c.Size {
-		return nil, &lashstore.CorruptBlobError{Digest: d, Key: "manifest", Reason: "it describes other content"}
-	}
-	generations := make(map[lashstore.Digest]cas.Generation, len(c.Objects))
-	for _, o := range c.Objects {
-		generations[o.Digest] = cas.Generation(o.Generation)
-	}
-	r, err := s.tier.Join(ctx, m, func(d lashstore.Digest) (cas.Generation, bool) {
-		g, ok := generations[d]
-		return g, ok
-	})
+	m, generation, err := s.manifest(ctx, d, c)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return &storeReader{BlobReader: r, gone: s.gone}, nil
+	r, err := s.tier.Join(ctx, m, generation)
+	if err != nil {
+		return nil, nil, lost(d, err)
+	}
+	return &storeReader{BlobReader: r, gone: s.gone}, m, nil
 }
 
 // storeReader is a reader that ends with its store.
@@ -163,19 +189,40 @@ func (r *storeReader) Read(p []byte) (int, error) {
 	default:
 	}
 	n, err := r.BlobReader.Read(p)
-	if errors.Is(err, lashstore.ErrBlobNotFound) {
-		// Content that is referred to and has lost an object is damaged, not absent.
-		err = &lashstore.CorruptBlobError{Digest: r.Ref().Digest, Key: "tier", Reason: err.Error()}
-	}
-	return n, err
+	return n, lost(r.Ref().Digest, err)
 }
 
-// readAll reads content of a known and bounded size.
-func (s *Store) readAll(ctx context.Context, d lashstore.Digest, c metadata.Content) (raw []byte, err error) {
-	r, err := s.open(ctx, d, c)
+// lost turns the absence of an object into damage: content that is referred to
+// and has lost an object is damaged, not absent.
+func lost(d lashstore.Digest, err error) error {
+	if errors.Is(err, lashstore.ErrBlobNotFound) {
+		return &lashstore.CorruptBlobError{Digest: d, Key: "tier", Reason: err.Error()}
+	}
+	return err
+}
+
+// manifest returns the manifest of content in the tier, and which objects it names.
+func (s *Store) manifest(ctx context.Context, d lashstore.Digest, c metadata.Content) (*cas.Manifest, func(lashstore.Digest) (cas.Generation, bool), error) {
+	generations := make(map[lashstore.Digest]cas.Generation, len(c.Objects))
+	for _, o := range c.Objects {
+		generations[o.Digest] = cas.Generation(o.Generation)
+	}
+	generation := func(d lashstore.Digest) (cas.Generation, bool) {
+		g, ok := generations[d]
+		return g, ok
+	}
+	m, err := s.tier.OpenManifest(ctx, lashstore.BlobRef{Digest: d, SizeBytes: c.Size}, c.Manifest, generation)
+	return m, generation, lost(d, err)
+}
+
+// readAll reads content of a known and bounded size. The manifest is that of content
+// in the tier.
+func (s *Store) readAll(ctx context.Context, d lashstore.Digest, c metadata.Content) (raw []byte, m *cas.Manifest, err error) {
+	r, m, err := s.openManifest(ctx, d, c)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	return cas.ReadAll(r, c.Size)
+	raw, err = cas.ReadAll(r, c.Size)
+	return raw, m, err
 }

@@ -25,6 +25,7 @@ type Store struct {
 	tier    *cas.Store
 	session metadata.SessionOptions
 	cache   *cache
+	recent  *recent
 	metrics *metrics
 	settler *settler
 	// flushes paces writes to sessions: a token per write under way.
@@ -66,6 +67,7 @@ func Open(ctx context.Context, dir string, opts Options) (*Store, error) {
 		opts:    opts,
 		dir:     filepath.Join(dir, "tenants", opts.Tenant),
 		clock:   &clock{source: opts.Now},
+		recent:  newRecent(max(opts.RecentBytes, 0)),
 		flushes: make(chan struct{}, parallelFlushes),
 		gone:    make(chan struct{}),
 	}

@@ -102,19 +102,28 @@ type blobRow struct {
 	digest      lashstore.Digest
 	generation  int64
 	present     int64
+	role        int64
+	describes   []byte // nil for all but manifests
 	raw, stored int64
 }
 
+// Roles of a blob.
+const (
+	roleUnknown = 0
+	roleContent = 1
+	rolePart    = 2
+)
+
 func (r *blobRow) sum() int64 {
-	return rowSum(r.digest.Bytes(), r.generation, r.present, r.raw, r.stored)
+	return rowSum(r.digest.Bytes(), r.generation, r.present, r.role, r.describes, r.raw, r.stored)
 }
 
 // readBlob returns the row of a digest, or nil.
 func (k *Catalog) readBlob(ctx context.Context, c *conn, d lashstore.Digest) (*blobRow, error) {
 	r := &blobRow{digest: d}
 	var sum int64
-	found, err := c.one(ctx, `SELECT generation, present, raw_size, stored_size, sum FROM blob WHERE digest=?`, []any{d.Bytes()},
-		&r.generation, &r.present, &r.raw, &r.stored, &sum)
+	found, err := c.one(ctx, `SELECT generation, present, role, describes, raw_size, stored_size, sum FROM blob WHERE digest=?`,
+		[]any{d.Bytes()}, &r.generation, &r.present, &r.role, &r.describes, &r.raw, &r.stored, &sum)
 	if err != nil || !found {
 		return nil, err
 	}
@@ -126,8 +135,10 @@ func (k *Catalog) readBlob(ctx context.Context, c *conn, d lashstore.Digest) (*b
 
 // writeBlob writes a row, not condemned.
 func (k *Catalog) writeBlob(ctx context.Context, c *conn, r *blobRow) error {
-	return c.exec(ctx, `INSERT OR REPLACE INTO blob (digest, generation, present, raw_size, stored_size, condemned_at_ms, sum)
-		VALUES (?, ?, ?, ?, ?, NULL, ?)`, r.digest.Bytes(), r.generation, r.present, r.raw, r.stored, r.sum())
+	return c.exec(ctx, `INSERT OR REPLACE INTO blob
+		(digest, generation, present, role, describes, raw_size, stored_size, condemned_at_ms, sum)
+		VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?)`,
+		r.digest.Bytes(), r.generation, r.present, r.role, blobArg(r.describes), r.raw, r.stored, r.sum())
 }
 
 func (k *Catalog) reserve(ctx context.Context, c *conn, holder int64, d lashstore.Digest) (Reservation, error) {
@@ -171,6 +182,10 @@ type Uploaded struct {
 	Object
 	RawBytes    int64
 	StoredBytes int64
+	// Content reports that the object is content; otherwise it is a part of some.
+	Content bool
+	// Describes is the content that the object is the manifest of, if it is one.
+	Describes lashstore.Digest
 }
 
 // MarkPresent records that objects are in the tier. An object whose row has another
@@ -188,9 +203,15 @@ func (k *Catalog) MarkPresent(ctx context.Context, objects []Uploaded) error {
 			if r == nil || r.generation != counter(o.Generation) {
 				continue
 			}
-			r.present, r.raw, r.stored = 1, o.RawBytes, o.StoredBytes
-			err = c.exec(ctx, `UPDATE blob SET present=?, raw_size=?, stored_size=?, sum=? WHERE digest=?`,
-				r.present, r.raw, r.stored, r.sum(), o.Digest.Bytes())
+			r.present, r.role, r.raw, r.stored = 1, rolePart, o.RawBytes, o.StoredBytes
+			if o.Content {
+				r.role = roleContent
+			}
+			if !o.Describes.IsZero() {
+				r.describes = o.Describes.Bytes()
+			}
+			err = c.exec(ctx, `UPDATE blob SET present=?, role=?, describes=?, raw_size=?, stored_size=?, sum=? WHERE digest=?`,
+				r.present, r.role, blobArg(r.describes), r.raw, r.stored, r.sum(), o.Digest.Bytes())
 			if err != nil {
 				return err
 			}
@@ -276,6 +297,7 @@ func (k *Catalog) ReleaseAll(ctx context.Context, h Holder) error {
 type BlobRow struct {
 	Object
 	Present     bool
+	Content     bool // it is content, not a part of some
 	RawBytes    int64
 	StoredBytes int64
 	Holders     int
@@ -290,7 +312,7 @@ func (k *Catalog) Blob(ctx context.Context, d lashstore.Digest) (row BlobRow, fo
 			return err
 		}
 		found = true
-		row.Present, row.RawBytes, row.StoredBytes = r.present != 0, r.raw, r.stored
+		row.Present, row.Content, row.RawBytes, row.StoredBytes = r.present != 0, r.role == roleContent, r.raw, r.stored
 		if row.Generation, err = unsigned[uint64](r.generation); err != nil {
 			return corrupt("", "blob", d, err)
 		}
@@ -298,6 +320,35 @@ func (k *Catalog) Blob(ctx context.Context, d lashstore.Digest) (row BlobRow, fo
 		return err
 	})
 	return row, found, err
+}
+
+// Describing returns the objects that are in the tier and hold a manifest of the
+// given content, up to four. What they name may be gone: whoever wants to use one
+// reserves it and then all that it names.
+func (k *Catalog) Describing(ctx context.Context, content lashstore.Digest) (out []Object, err error) {
+	err = k.read(ctx, "find a manifest", func(ctx context.Context, c *conn) error {
+		return c.each(ctx, `SELECT digest, generation FROM blob WHERE describes=? AND present=1 LIMIT 4`, []any{content.Bytes()},
+			func(scan func(...any) error) error {
+				var (
+					raw        []byte
+					generation int64
+					o          Object
+				)
+				err := scan(&raw, &generation)
+				if err != nil {
+					return err
+				}
+				if o.Digest, err = lashstore.DigestFromBytes(raw); err != nil {
+					return corrupt("", "blob", fmt.Sprintf("%x", raw), err)
+				}
+				if o.Generation, err = unsigned[uint64](generation); err != nil {
+					return corrupt("", "blob", o.Digest, err)
+				}
+				out = append(out, o)
+				return nil
+			})
+	})
+	return out, err
 }
 
 // Upload is content that an upload protects.

@@ -104,6 +104,8 @@ func (b *bundle) exerciseReads(t *testing.T, f lashstore.Fence) {
 	must(t, err)
 	_, err = b.db.Holds(ctx, []lashstore.Digest{digestOf("content2")})
 	must(t, err)
+	_, err = b.db.Predecessors(ctx, []string{"k"})
+	must(t, err)
 	_, err = b.db.ListQueue(ctx, lashstore.ListQueue{})
 	must(t, err)
 	_, err = b.db.ListAttachments(ctx, lashstore.ListAttachments{})
@@ -133,6 +135,8 @@ func (b *bundle) exerciseCatalog(t *testing.T) {
 	must(t, err)
 	must(t, b.catalog.FinishUpload(ctx, h, Upload{Digest: digestOf("u"), Size: 1, Manifest: []byte("m"), ExpiresAt: b.clock.Now().Add(time.Hour)}))
 	_, _, err = b.catalog.Upload(ctx, digestOf("u"))
+	must(t, err)
+	_, err = b.catalog.Describing(ctx, digestOf("u"))
 	must(t, err)
 	for _, list := range []lashstore.ListSessions{
 		{}, {Order: lashstore.OrderID}, {Parent: "p"}, {Order: lashstore.OrderID, Parent: "p"},

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"lukechampine.com/blake3"
+	"github.com/zeebo/blake3"
 
 	"github.com/lashstore/lashstore"
 )
@@ -147,7 +147,7 @@ const (
 // for byte, and how they are to be delivered. When they become available is left
 // out, since a retry counts it anew.
 func payloadHash(d lashstore.BatchDraft) []byte {
-	h := blake3.New(lashstore.DigestSize, nil)
+	h := blake3.New()
 	field := func(b []byte) {
 		var n [8]byte
 		binary.BigEndian.PutUint64(n[:], uint64(len(b)))

@@ -8,7 +8,7 @@ import (
 	"io"
 	"time"
 
-	"lukechampine.com/blake3"
+	"github.com/zeebo/blake3"
 
 	"github.com/lashstore/lashstore"
 )

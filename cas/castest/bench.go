@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/lashstore/lashstore"
 	"github.com/lashstore/lashstore/cas"
 )
 
@@ -116,10 +115,10 @@ func benchSplit(b *testing.B, d cas.Driver) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		_, err := s.Split(b.Context(), bytes.NewReader(body), lashstore.Descriptor{}, 0,
-			func(ctx context.Context, pieces []cas.Piece) error {
-				for _, p := range pieces {
-					if err := s.PutObject(ctx, cas.ObjectName{Digest: p.Digest, Generation: 1}, p.Stored); err != nil {
+		_, err := s.Split(b.Context(), bytes.NewReader(body), cas.SplitOptions{},
+			func(ctx context.Context, objects []cas.NewObject) error {
+				for _, o := range objects {
+					if err := s.PutObject(ctx, cas.ObjectName{Digest: o.Digest, Generation: 1}, o.Stored); err != nil {
 						return err
 					}
 				}

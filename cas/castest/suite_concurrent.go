@@ -191,33 +191,42 @@ func newStore(tb testing.TB, d cas.Driver, prefix string) *cas.Store {
 // storeRoundTrip splits body, puts it, joins it again and returns its objects.
 func storeRoundTrip(t *testing.T, s *cas.Store, body []byte) []cas.ObjectName {
 	t.Helper()
+	var mu sync.Mutex // guards names: large content is put by several goroutines
 	names := make(map[lashstore.Digest]cas.ObjectName)
-	put := func(ctx context.Context, pieces []cas.Piece) error {
-		for _, p := range pieces {
-			name, ok := names[p.Digest]
+	put := func(ctx context.Context, objects []cas.NewObject) error {
+		for _, o := range objects {
+			mu.Lock()
+			name, ok := names[o.Digest]
 			if !ok {
 				g, err := cas.NewGeneration(nil)
 				if err != nil {
+					mu.Unlock()
 					return err
 				}
-				name = cas.ObjectName{Digest: p.Digest, Generation: g}
-				names[p.Digest] = name
+				name = cas.ObjectName{Digest: o.Digest, Generation: g}
+				names[o.Digest] = name
 			}
-			if err := s.PutObject(ctx, name, p.Stored); err != nil {
+			mu.Unlock()
+			if err := s.PutObject(ctx, name, o.Stored); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	d := lashstore.StandardDescriptor(lashstore.KindToolState)
-	m, err := s.Split(t.Context(), bytes.NewReader(body), d, 0, put)
+	opts := cas.SplitOptions{Descriptor: lashstore.StandardDescriptor(lashstore.KindToolState)}
+	split, err := s.Split(t.Context(), bytes.NewReader(body), opts, put)
 	if err != nil {
 		t.Fatalf("Split: %v", err)
 	}
-	r, err := s.Join(t.Context(), m, func(d lashstore.Digest) (cas.Generation, bool) {
+	generation := func(d lashstore.Digest) (cas.Generation, bool) {
 		name, ok := names[d]
 		return name.Generation, ok
-	})
+	}
+	m, err := s.OpenManifest(t.Context(), split.Manifest.Ref(), split.Root, generation)
+	if err != nil {
+		t.Fatalf("OpenManifest: %v", err)
+	}
+	r, err := s.Join(t.Context(), m, generation)
 	if err != nil {
 		t.Fatalf("Join: %v", err)
 	}

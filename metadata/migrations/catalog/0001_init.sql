@@ -24,15 +24,20 @@ CREATE INDEX session_updated ON session(updated_at_ms, session_id) WHERE state I
 CREATE INDEX session_parent ON session(parent_id, updated_at_ms, session_id) WHERE parent_id<>'';
 
 -- What the blob tier has or is about to have: object name = digest.generation.
+-- role: 0 unknown (not present), 1 content, 2 part of content. describes: of the
+-- object of a manifest, the content that it puts together.
 CREATE TABLE blob(
   digest BLOB PRIMARY KEY NOT NULL,
   generation INTEGER NOT NULL,
   present INTEGER NOT NULL,
+  role INTEGER NOT NULL,
+  describes BLOB,
   raw_size INTEGER NOT NULL,
   stored_size INTEGER NOT NULL,
   condemned_at_ms INTEGER,
   sum INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX blob_describes ON blob(describes) WHERE describes IS NOT NULL;
 CREATE INDEX blob_condemned ON blob(condemned_at_ms) WHERE condemned_at_ms IS NOT NULL;
 
 -- Who refers to blobs. kind: 1 session (key: incarnation), 2 upload (key: random).

@@ -1,0 +1,38 @@
+package cas
+
+// chunkEncoder stores chunks in the form that costs least.
+type chunkEncoder struct {
+	store    *Store
+	compress bool // as hints and profile have it
+}
+
+// maxDeltaShare is how much of what storing a chunk whole would cost its chain of
+// deltas may add up to before it is stored whole again: in hundredths.
+const maxDeltaShare = 80
+
+// encode appends the stored form of raw to out. base is what a delta may be made
+// against, nil for none; whole is what storing the base whole costs, and chain
+// what the deltas behind it have cost so far.
+func (e *chunkEncoder) encode(out, raw, base []byte, whole, chain int64) (_ []byte, form Form, err error) {
+	at := len(out)
+	if base != nil {
+		limit := min(whole*maxDeltaShare/100-chain, int64(len(raw))-1)
+		if out, err = compressDelta(out, raw, base); err != nil {
+			return out, 0, err
+		}
+		if int64(len(out)-at) <= limit {
+			return out, FormDelta, nil
+		}
+		out = out[:at]
+	}
+	if e.compress {
+		if out, err = compress(e.store.opts.Profile, out, raw); err != nil {
+			return out, 0, err
+		}
+		if saved := len(raw) - (len(out) - at); saved > 0 && saved*minShrink >= len(raw) {
+			return out, FormZstd, nil
+		}
+		out = out[:at]
+	}
+	return append(out, raw...), FormRaw, nil
+}
