@@ -214,7 +214,7 @@ func (p *parts) small(ctx context.Context, segment int, list []*Chunk) error {
 		kept.payload, kept.err = p.fetcher.store.getRange(ctx, p.fetcher.names[segment], 0, size)
 	})
 	if kept.err != nil {
-		p.fetcher.forget(segment, kept) // whoever comes next tries again
+		p.fetcher.drop(segment, kept) // whoever comes next tries again
 		return kept.err
 	}
 	p.share(list, kept.payload, 0)
@@ -250,8 +250,8 @@ func (f *fetcher) keep(segment int) *keptSegment {
 	return k
 }
 
-// forget removes a segment that could not be got.
-func (f *fetcher) forget(segment int, k *keptSegment) {
+// drop removes a segment that could not be got.
+func (f *fetcher) drop(segment int, k *keptSegment) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.kept[segment] == k {

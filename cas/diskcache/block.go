@@ -7,7 +7,7 @@ import (
 	"math"
 	"strconv"
 
-	"lukechampine.com/blake3"
+	"github.com/zeebo/blake3"
 )
 
 // The layout of a block file, drawn in the package's documentation.
