@@ -38,6 +38,7 @@ func errorCodes() []errorCode {
 		{ErrSessionNotFound, "session_not_found", false},
 		{ErrSessionDeleted, "session_deleted", false},
 		{ErrWrongSession, "wrong_session", false},
+		{ErrWrongTier, "wrong_tier", false},
 		{ErrHeadMoved, "head_moved", false},
 		{ErrTurnConflict, "turn_conflict", false},
 		{ErrFenced, "fenced", false},

@@ -83,7 +83,7 @@ func sentinels() map[string]error {
 	return map[string]error{
 		"ErrInvalid": lashstore.ErrInvalid, "ErrLimitExceeded": lashstore.ErrLimitExceeded,
 		"ErrSessionNotFound": lashstore.ErrSessionNotFound, "ErrSessionDeleted": lashstore.ErrSessionDeleted,
-		"ErrWrongSession": lashstore.ErrWrongSession, "ErrHeadMoved": lashstore.ErrHeadMoved,
+		"ErrWrongSession": lashstore.ErrWrongSession, "ErrWrongTier": lashstore.ErrWrongTier, "ErrHeadMoved": lashstore.ErrHeadMoved,
 		"ErrTurnConflict": lashstore.ErrTurnConflict, "ErrFenced": lashstore.ErrFenced,
 		"ErrLeaseHeld": lashstore.ErrLeaseHeld, "ErrClaimLost": lashstore.ErrClaimLost,
 		"ErrGraphInvalid": lashstore.ErrGraphInvalid, "ErrNodeNotFound": lashstore.ErrNodeNotFound,

@@ -63,6 +63,26 @@ func (e *WrongSessionError) Error() string {
 // Unwrap returns [ErrWrongSession].
 func (e *WrongSessionError) Unwrap() error { return ErrWrongSession }
 
+// WrongTierError says that data directory and blob tier do not belong together.
+// Writing would take blobs for stored that are not, or let one directory's collector
+// delete what another's sessions need.
+type WrongTierError struct {
+	// Want is the tier that the directory belongs to, Got the one it was opened with.
+	// They are equal where the tier is the right one by name and belongs to another
+	// directory.
+	Want, Got string
+}
+
+func (e *WrongTierError) Error() string {
+	if e.Want == e.Got {
+		return fmt.Sprintf("%v: %s is in use by another data directory", ErrWrongTier, e.Got)
+	}
+	return fmt.Sprintf("%v: the data directory belongs to %s and was opened with %s", ErrWrongTier, e.Want, e.Got)
+}
+
+// Unwrap returns [ErrWrongTier].
+func (e *WrongTierError) Unwrap() error { return ErrWrongTier }
+
 // HeadMovedError carries the revision that the commit expected and the head's.
 type HeadMovedError struct {
 	Session  SessionID

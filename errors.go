@@ -18,6 +18,9 @@ var (
 	// ErrWrongSession: the database or the record belongs to another session or to
 	// another incarnation of it. Struct: [*WrongSessionError].
 	ErrWrongSession = errors.New("wrong session")
+	// ErrWrongTier: the blob tier is not the one that the data directory belongs to,
+	// or belongs to another data directory. Struct: [*WrongTierError].
+	ErrWrongTier = errors.New("wrong blob tier")
 
 	// ErrHeadMoved: the expected revision is not the head's. Struct: [*HeadMovedError].
 	ErrHeadMoved = errors.New("head moved")

@@ -37,6 +37,11 @@ type Options struct {
 	// Driver is where large content goes; nil means the folder "blobs" in the data
 	// directory. The store does not close it.
 	Driver cas.Driver
+	// TierName names what Driver reaches, such as "s3://bucket/prefix", without secrets.
+	// A data directory belongs to the tier that it was first written with, and a tier's
+	// prefix to one data directory: anything else is [lashstore.ErrWrongTier]. Drivers
+	// without a name count as one and the same.
+	TierName string
 	// Profile chooses between latency and space; empty means balanced.
 	Profile lashstore.Profile
 	// Durability says what an acknowledged write survives; empty means full.
@@ -137,6 +142,9 @@ func (o Options) Validate() error {
 		if d.value < 0 {
 			errs = append(errs, lashstore.Invalid(d.name, d.value, "must not be negative"))
 		}
+	}
+	if len(o.TierName) > maxTierBytes {
+		errs = append(errs, lashstore.Invalid("tier_name", len(o.TierName), "has more than %d bytes", maxTierBytes))
 	}
 	if o.MaxOpenSessions < 0 {
 		errs = append(errs, lashstore.Invalid("max_open_sessions", o.MaxOpenSessions, "must not be negative"))

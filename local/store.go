@@ -52,7 +52,7 @@ const staleAfter = time.Hour
 // Open opens the store in the folder dir, making it unless it is to be read only.
 //
 // Errors: [lashstore.ErrInvalid], [lashstore.ErrSchemaVersion],
-// [lashstore.ErrCorruptDatabase], [lashstore.ErrReadOnly], [lashstore.ErrStorage].
+// [lashstore.ErrWrongTier], [lashstore.ErrCorruptDatabase], [lashstore.ErrReadOnly], [lashstore.ErrStorage].
 func Open(ctx context.Context, dir string, opts Options) (*Store, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, fmt.Errorf("open store %s: %w", dir, err)
@@ -105,6 +105,9 @@ func (s *Store) assemble(ctx context.Context, dir string) (err error) {
 	})
 	if err != nil {
 		return err
+	}
+	if err := s.bindTier(ctx); err != nil {
+		return errors.Join(err, s.catalog.Close())
 	}
 	if !s.opts.ReadOnly {
 		if err := metadata.RemoveStale(s.session.TempDir, s.clock.now().Add(-staleAfter)); err != nil {

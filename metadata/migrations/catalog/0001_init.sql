@@ -70,6 +70,16 @@ CREATE TABLE upload(
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX upload_holder ON upload(holder);
 
+-- The blob tier that the tenant's objects are in. owner: the random name by which
+-- the tier knows this catalog; claimed: whether it does.
+CREATE TABLE tier(
+  one INTEGER PRIMARY KEY CHECK(one=1),
+  name TEXT NOT NULL,
+  owner TEXT NOT NULL,
+  claimed INTEGER NOT NULL,
+  sum INTEGER NOT NULL
+) STRICT;
+
 -- Objects whose deletion is decided and not yet confirmed.
 CREATE TABLE doomed(
   object TEXT PRIMARY KEY NOT NULL,
