@@ -10,17 +10,24 @@ BENCH     ?= .
 BENCHTIME ?= 1s
 COUNT     ?= 1
 
+# S3 servers for tests and development (localstack/README.md).
+SERVER     ?= minio
+S3_PORT    ?= 9000
+S3_DIR     ?= .localstack
+S3_SERVERS ?= minio,versitygw,localstack
+
 # Pure Go: no C compiler is needed. The race detector is the exception.
 export CGO_ENABLED ?= 0
 
 TOOL   = $(GO) tool -modfile=tools/go.mod
 GOTEST = $(GO) run ./internal/ci/gotest
+S3SERVER = .tools/s3server
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race integration fuzz prop bench lint fmt generate verify check clean
+.PHONY: help run build test race integration s3 s3-stop s3-env s3-install s3-test s3-program fuzz prop bench lint fmt generate verify check clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## a guided tour of the store on a temporary directory
 	$(GO) run ./cmd/lashstore demo
@@ -38,8 +45,31 @@ race: ## all tests under the race detector; needs a C compiler
 	  echo "Install gcc or clang, or name one with CC=." >&2; exit 1; }
 	CGO_ENABLED=1 $(GOTEST) -race -timeout 20m $(TESTFLAGS) ./...
 
-integration: ## end-to-end tests; a service that is missing is a failure
-	LASHSTORE_CI=1 $(GOTEST) -count=1 -timeout 20m $(TESTFLAGS) ./integration/...
+integration: s3-program ## end-to-end tests, with S3 servers of their own (S3_SERVERS=)
+	LASHSTORE_CI=1 $(S3SERVER) exec -go '$(GO)' -servers '$(S3_SERVERS)' -- \
+	  $(GOTEST) -count=1 -timeout 25m $(TESTFLAGS) ./integration/...
+
+s3: s3-program ## start an S3 server, once built (SERVER= S3_PORT= S3_DIR=)
+	@$(S3SERVER) start -go '$(GO)' -server '$(SERVER)' -dir '$(S3_DIR)' -port '$(S3_PORT)'
+
+s3-stop: s3-program ## stop all S3 servers below S3_DIR
+	@$(S3SERVER) stop -dir '$(S3_DIR)'
+
+s3-env: s3-program ## how to use the S3 server: eval "$(make -s s3-env)"
+	@$(S3SERVER) env -server '$(SERVER)' -dir '$(S3_DIR)'
+
+s3-install: s3-program ## build S3_SERVERS, so that nothing waits for it later
+	@$(S3SERVER) install -go '$(GO)' -servers '$(S3_SERVERS)'
+
+s3-test: ## vet, lint and test the programs in localstack/
+	cd localstack && $(GO) mod tidy -diff && $(GO) vet ./...
+	cd localstack && $(GO) tool -modfile=../tools/go.mod golangci-lint run ./...
+	$(GO) build -o .tools/gotest ./internal/ci/gotest
+	cd localstack && ../.tools/gotest $(TESTFLAGS) ./...
+
+s3-program:
+	@mkdir -p .tools
+	@$(GO) build -C localstack -o ../$(S3SERVER) ./cmd/s3server
 
 fuzz: ## every fuzz target for FUZZTIME each (10s)
 	@FUZZTIME='$(FUZZTIME)' internal/ci/fuzz.sh
