@@ -36,6 +36,13 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if dir := os.Getenv(peakEnv); dir != "" {
+		if err := putLarge(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	dir, err := os.MkdirTemp("", "lashstore-bench-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -55,7 +55,7 @@ func reportResident(dir string) error {
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	got.Heap = int64(stats.HeapInuse)
-	if got.RSS, err = residentBytes(); err != nil {
+	if got.RSS, err = statusBytes("VmRSS:"); err != nil {
 		return err
 	}
 	if err := json.NewEncoder(os.Stdout).Encode(got); err != nil {
@@ -64,18 +64,18 @@ func reportResident(dir string) error {
 	return store.Close()
 }
 
-// residentBytes reads the resident set of this process (proc(5): VmRSS, in KiB).
-func residentBytes() (int64, error) {
+// statusBytes reads a size of this process (proc(5), /proc/PID/status, in KiB).
+func statusBytes(field string) (int64, error) {
 	raw, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return 0, err
 	}
 	for line := range bytes.Lines(raw) {
 		fields := bytes.Fields(line)
-		if len(fields) >= 2 && string(fields[0]) == "VmRSS:" {
+		if len(fields) >= 2 && string(fields[0]) == field {
 			n, err := strconv.ParseInt(string(fields[1]), 10, 64)
 			return n << 10, err
 		}
 	}
-	return 0, fmt.Errorf("/proc/self/status has no VmRSS")
+	return 0, fmt.Errorf("/proc/self/status has no %s", field)
 }

@@ -17,7 +17,7 @@ const (
 	// SingleBytes is how large content without a predecessor may be to be one object.
 	SingleBytes = 256 << 10
 	// minCutBytes is how large content with a predecessor must be to be cut.
-	minCutBytes = 2 * chunkAverage
+	minCutBytes = chunkAverage / 2
 	// chunkAverage is the average chunk, chunkMin and chunkMax times it are its
 	// bounds.
 	chunkAverage = 8 << 10
@@ -43,8 +43,11 @@ type cutter struct {
 	cutBytes int64 // what has been cut
 }
 
-func newCutter(r *contentReader) (*cutter, error) {
-	c := &cutter{r: r, buf: make([]byte, 2*4*coarseAverage)}
+func newCutter(r *contentReader, memory *splitMemory) (*cutter, error) {
+	if memory.cutting == nil {
+		memory.cutting = make([]byte, 2*4*coarseAverage)
+	}
+	c := &cutter{r: r, buf: memory.cutting}
 	return c, c.begin(io.LimitReader(r, coarseFrom), chunkAverage)
 }
 

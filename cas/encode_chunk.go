@@ -6,9 +6,13 @@ type chunkEncoder struct {
 	compress bool // as hints and profile have it
 }
 
-// maxDeltaShare is how much of what storing a chunk whole would cost its chain of
-// deltas may add up to before it is stored whole again: in hundredths.
-const maxDeltaShare = 80
+// When a delta is worth it, in hundredths of what storing the chunk whole would cost
+// (ADR 8): with the deltas behind it at most maxDeltaShare, which bounds what a chunk
+// costs to keep and to read, and by itself at most maxOneDelta.
+const (
+	maxDeltaShare = 120
+	maxOneDelta   = 80
+)
 
 // encode appends the stored form of raw to out. base is what a delta may be made
 // against, nil for none; whole is what storing the base whole costs, and chain
@@ -16,7 +20,7 @@ const maxDeltaShare = 80
 func (e *chunkEncoder) encode(out, raw, base []byte, whole, chain int64) (_ []byte, form Form, err error) {
 	at := len(out)
 	if base != nil {
-		limit := min(whole*maxDeltaShare/100-chain, int64(len(raw))-1)
+		limit := min(whole*maxDeltaShare/100-chain, whole*maxOneDelta/100, int64(len(raw))-1)
 		if out, err = compressDelta(out, raw, base); err != nil {
 			return out, 0, err
 		}

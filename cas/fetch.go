@@ -20,10 +20,11 @@ const (
 	// maxGap is how many unneeded bytes are read rather than making two requests of
 	// one: at 100 MB/s they cost a third of a millisecond, a request costs several.
 	maxGap = 32 << 10
-	// Segments of up to smallSegment, such as those of single turns, are fetched as a
-	// whole by a reader that goes on, and kept for its next spans, up to keptBytes.
-	smallSegment = 1 << 20
-	keptBytes    = 16 << 20
+	// A segment of which at least 1 in worthWhole is needed is fetched as a whole by a
+	// reader that goes on, and kept for its next spans, up to keptBytes. Servers
+	// answer one large request much faster than several for parts of an object.
+	worthWhole = 2
+	keptBytes  = 4 * segmentBytes
 )
 
 // fetcher gets chunks of one content.
@@ -31,6 +32,7 @@ type fetcher struct {
 	store    *Store
 	manifest *Manifest
 	names    []ObjectName // of the segments
+	used     []int64      // of the segments: stored bytes that the content needs
 	starts   []int64      // of the chunks
 
 	mu        sync.Mutex
@@ -39,7 +41,7 @@ type fetcher struct {
 	keptTotal int64                // guarded by mu
 }
 
-// keptSegment is a small segment that several spans read from.
+// keptSegment is a segment that several spans read from.
 type keptSegment struct {
 	once    sync.Once
 	payload []byte
@@ -48,7 +50,8 @@ type keptSegment struct {
 
 // spanFetch is a run of chunks on its way.
 type spanFetch struct {
-	from, to int // chunks
+	from, to int  // chunks
+	goesOn   bool // the reader reads on and on
 	offset   int64
 	length   int64
 	cancel   context.CancelFunc
@@ -61,9 +64,9 @@ func (f *spanFetch) end() int64         { return f.offset + f.length }
 func (f *spanFetch) has(pos int64) bool { return pos >= f.offset && pos < f.end() }
 
 // start begins to fetch the chunks from to to.
-func (f *fetcher) start(ctx context.Context, from, to int) *spanFetch {
+func (f *fetcher) start(ctx context.Context, from, to int, goesOn bool) *spanFetch {
 	ctx, cancel := context.WithCancel(ctx)
-	s := &spanFetch{from: from, to: to, offset: f.starts[from], cancel: cancel, done: make(chan struct{})}
+	s := &spanFetch{from: from, to: to, goesOn: goesOn, offset: f.starts[from], cancel: cancel, done: make(chan struct{})}
 	for i := from; i < to; i++ {
 		s.length += f.manifest.Chunks[i].SizeBytes
 	}
@@ -100,7 +103,7 @@ func (f *fetcher) forget() bool {
 func (f *fetcher) span(ctx context.Context, s *spanFetch) ([]byte, error) {
 	chunks := f.manifest.Chunks[s.from:s.to]
 	parts := &parts{fetcher: f, stored: make(map[Address][]byte), raw: make(map[Address][]byte)}
-	if err := parts.fetch(ctx, chunks, s.length >= maxSpan || s.length == f.manifest.SizeBytes); err != nil {
+	if err := parts.fetch(ctx, chunks, s.goesOn || s.length == f.manifest.SizeBytes); err != nil {
 		return nil, err
 	}
 	raw := make([]byte, 0, s.length)
@@ -152,8 +155,8 @@ func (p *parts) fetch(ctx context.Context, chunks []Chunk, sequential bool) erro
 		switch {
 		case list[0].Form == FormObject:
 			group.Go(func() error { return p.object(ctx, list[0]) })
-		case sequential && p.fetcher.manifest.Segments[segment].PayloadBytes <= smallSegment:
-			group.Go(func() error { return p.small(ctx, segment, list) })
+		case sequential && p.fetcher.wanted(segment):
+			group.Go(func() error { return p.whole(ctx, segment, list) })
 		default:
 			for _, run := range runs(list) {
 				group.Go(func() error { return p.ranged(ctx, segment, run) })
@@ -206,8 +209,14 @@ func (p *parts) ranged(ctx context.Context, segment int, run []*Chunk) error {
 	return nil
 }
 
-// small gets a small segment as a whole, once for all spans.
-func (p *parts) small(ctx context.Context, segment int, list []*Chunk) error {
+// wanted reports whether so much of a segment is needed that it is worth having all.
+func (f *fetcher) wanted(segment int) bool {
+	size := f.manifest.Segments[segment].PayloadBytes
+	return size <= segmentBytes && f.used[segment]*worthWhole >= size
+}
+
+// whole gets a segment as a whole, once for all spans.
+func (p *parts) whole(ctx context.Context, segment int, list []*Chunk) error {
 	kept := p.fetcher.keep(segment)
 	kept.once.Do(func() {
 		size := p.fetcher.manifest.Segments[segment].PayloadBytes
@@ -230,7 +239,7 @@ func (p *parts) share(list []*Chunk, bytes []byte, from int64) {
 	}
 }
 
-// keep returns the place of a small segment, making room for it.
+// keep returns the place of a segment, making room for it.
 func (f *fetcher) keep(segment int) *keptSegment {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -41,7 +41,7 @@ func (s *Store) Join(ctx context.Context, m *Manifest, generation func(lashstore
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("join content %s: %w", m.Digest, err)
 	}
-	f := &fetcher{store: s, manifest: m, names: make([]ObjectName, len(m.Segments)), starts: m.starts()}
+	f := &fetcher{store: s, manifest: m, names: make([]ObjectName, len(m.Segments)), used: m.used(), starts: m.starts()}
 	for i, segment := range m.Segments {
 		if segment.Digest.IsZero() {
 			continue
@@ -56,7 +56,7 @@ func (s *Store) Join(ctx context.Context, m *Manifest, generation func(lashstore
 	ctx, cancel := context.WithCancel(ctx)
 	return &joined{
 		fetcher: f, manifest: m, metrics: s.opts.Metrics, span: firstSpan, cancel: cancel, ended: ctx.Err,
-		start: func(from, to int) *spanFetch { return f.start(ctx, from, to) },
+		start: func(from, to int, goesOn bool) *spanFetch { return f.start(ctx, from, to, goesOn) },
 	}, nil
 }
 
@@ -67,7 +67,7 @@ type joined struct {
 	metrics  *Metrics
 	ended    func() error // the context's error
 	cancel   context.CancelFunc
-	start    func(from, to int) *spanFetch
+	start    func(from, to int, goesOn bool) *spanFetch
 
 	pos    int64
 	span   int64        // how much to fetch next, if the reader goes on
@@ -150,7 +150,7 @@ func (r *joined) begin(offset, want int64) *spanFetch {
 	from := sort.Search(len(starts), func(i int) bool { return starts[i] > offset }) - 1
 	end := min(offset+min(want, maxSpan), r.manifest.SizeBytes)
 	to := max(from+1, sort.Search(len(starts), func(i int) bool { return starts[i] >= end }))
-	return r.start(from, to)
+	return r.start(from, to, offset > 0 && r.span > 0)
 }
 
 // drop stops fetches that nobody needs, and waits for them.

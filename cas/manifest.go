@@ -81,6 +81,9 @@ type Manifest struct {
 	// difference, what it differs from, and so on to a whole one. Empty if it lies
 	// with its holder.
 	chain []lashstore.Digest
+	// flat is the binary form, once it is known; the manifest is valid then, and not
+	// to be changed any more.
+	flat []byte
 }
 
 // Ref returns the reference to the content.
@@ -125,6 +128,18 @@ func (m *Manifest) starts() []int64 {
 		at += m.Chunks[i].SizeBytes
 	}
 	return starts
+}
+
+// used returns how many stored bytes of each segment the content needs. What is
+// needed twice counts twice.
+func (m *Manifest) used() []int64 {
+	used := make([]int64, len(m.Segments))
+	for _, list := range [][]Chunk{m.Chunks, m.Bases} {
+		for i := range list {
+			used[list[i].Segment] += list[i].StoredBytes
+		}
+	}
+	return used
 }
 
 // base returns the base at an address, or nil.

@@ -41,8 +41,12 @@ const (
 // manifestKey stands for the object key in a [lashstore.CorruptBlobError].
 const manifestKey = "manifest"
 
-// MarshalBinary returns the one binary form of a valid manifest.
+// MarshalBinary returns the one binary form of a valid manifest. The caller must not
+// change it.
 func (m *Manifest) MarshalBinary() ([]byte, error) {
+	if m.flat != nil {
+		return m.flat, nil
+	}
 	if err := m.Validate(); err != nil {
 		return nil, fmt.Errorf("marshal manifest: %w", err)
 	}
@@ -103,6 +107,12 @@ func (m *Manifest) UnmarshalBinary(data []byte) error {
 	}
 	*m = parsed
 	return nil
+}
+
+// seal makes the manifest keep its binary form, which later ones differ from.
+func (m *Manifest) seal() (flat []byte, err error) {
+	m.flat, err = m.MarshalBinary()
+	return m.flat, err
 }
 
 func parseManifest(data []byte) (m Manifest, err error) {

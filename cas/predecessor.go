@@ -1,6 +1,7 @@
 package cas
 
 import (
+	"bytes"
 	"sort"
 
 	"github.com/lashstore/lashstore"
@@ -43,8 +44,10 @@ func newEarlier(p *Predecessor) (*earlier, error) {
 		return nil, nil //nolint:nilnil // none
 	}
 	m := p.Manifest
-	if err := m.Validate(); err != nil {
-		return nil, err
+	if m.flat == nil {
+		if err := m.Validate(); err != nil {
+			return nil, err
+		}
 	}
 	if p.Content != nil && int64(len(p.Content)) != m.SizeBytes {
 		return nil, lashstore.Invalid("predecessor", len(p.Content), "has another length than its manifest says")
@@ -109,6 +112,24 @@ func (e *earlier) findStale(segments map[int]bool) []bool {
 		stale[i] = needs(&e.manifest.Chunks[i])
 	}
 	return stale
+}
+
+// same returns the digest of a chunk if the predecessor has the same one ahead bytes
+// after where the splitter has come to: comparing is much cheaper than hashing.
+func (e *earlier) same(raw []byte, ahead int64) (d lashstore.Digest, ok bool) {
+	if e == nil || e.content == nil {
+		return d, false
+	}
+	at := e.pos + ahead
+	i := sort.Search(len(e.starts), func(i int) bool { return e.starts[i] >= at })
+	if i == len(e.starts) || e.starts[i] != at {
+		return d, false
+	}
+	c := &e.manifest.Chunks[i]
+	if c.SizeBytes != int64(len(raw)) || !bytes.Equal(raw, e.content[at:][:len(raw)]) {
+		return d, false
+	}
+	return c.Digest, true
 }
 
 // find returns the predecessor's chunk with a digest, and moves on past it. A chunk

@@ -150,7 +150,7 @@ func (s *Store) openManifest(ctx context.Context, root []byte, generation func(l
 	if err := m.UnmarshalBinary(flat); err != nil {
 		return nil, err
 	}
-	m.chain = chain
+	m.chain, m.flat = chain, flat
 	return m, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -29,7 +30,8 @@ type packer struct {
 	made  int
 
 	current []byte // header and payload of the segment being packed
-	sealed  []Segment
+	sealed  []*Segment
+	hashing sync.WaitGroup // of segments that are being sealed
 }
 
 func newPacker(ctx context.Context, sp *splitter) *packer {
@@ -67,11 +69,7 @@ func (p *packer) take(ctx context.Context) error {
 	}
 	if p.made <= parallelPuts {
 		p.made++
-		// The first grows as it is needed: most content has little that is new.
-		p.current = make([]byte, HeaderBytes, HeaderBytes+64<<10)
-		if p.made > 1 {
-			p.current = make([]byte, HeaderBytes, HeaderBytes+segmentBytes)
-		}
+		p.current = p.sp.store.segment(p.made > 1 || p.sp.before == nil)
 		return nil
 	}
 	select {
@@ -82,25 +80,52 @@ func (p *packer) take(ctx context.Context) error {
 	}
 }
 
-// seal ends the current segment.
-func (p *packer) seal() NewObject {
-	payload := p.current[HeaderBytes:]
-	sealEnvelope(p.current, kindSegment, CodecRaw, len(payload))
-	o := NewObject{Digest: lashstore.DigestOf(payload), RawBytes: int64(len(payload)), Stored: p.current}
-	p.sealed = append(p.sealed, Segment{Digest: o.Digest, PayloadBytes: o.RawBytes})
-	p.current = nil
-	return o
+// segment returns memory for one: enough for a full one, unless little is expected.
+func (s *Store) segment(full bool) []byte {
+	if b, ok := s.segments.Get().(*[]byte); ok {
+		return (*b)[:HeaderBytes]
+	}
+	if full {
+		return make([]byte, HeaderBytes, HeaderBytes+segmentBytes)
+	}
+	return make([]byte, HeaderBytes, HeaderBytes+64<<10) // it grows
 }
 
-// ship seals the current segment and has it put.
+// seal ends a segment. Deltas of different chunks, or against different bases, can be
+// the same bytes: content that goes back and forth makes the deltas of earlier turns
+// again. One address cannot mean both, so that a segment whose bytes the predecessor
+// has gets more of them, which no chunk has.
+func (p *packer) seal(segment []byte) NewObject {
+	digest := lashstore.DigestOf(segment[HeaderBytes:])
+	for p.sp.before.names(digest) {
+		segment = append(segment, 0)
+		digest = lashstore.DigestOf(segment[HeaderBytes:])
+	}
+	payload := segment[HeaderBytes:]
+	sealEnvelope(segment, kindSegment, CodecRaw, len(payload))
+	return NewObject{Digest: digest, RawBytes: int64(len(payload)), Stored: segment}
+}
+
+// names reports whether the predecessor has a segment.
+func (e *earlier) names(digest lashstore.Digest) bool {
+	return e != nil && slices.ContainsFunc(e.manifest.Segments, func(s Segment) bool { return s.Digest == digest })
+}
+
+// ship has the current segment sealed and put.
 func (p *packer) ship() {
-	o := p.seal()
+	segment, info := p.current, new(Segment)
+	p.current = nil
+	p.sealed = append(p.sealed, info)
 	n := len(p.sealed)
+	p.hashing.Add(1)
 	p.group.Go(func() error {
+		o := p.seal(segment)
+		*info = Segment{Digest: o.Digest, PayloadBytes: o.RawBytes}
+		p.hashing.Done()
 		if err := p.sp.put(p.ctx, []NewObject{o}); err != nil {
 			return fmt.Errorf("put segment %d: %w", n, err)
 		}
-		p.slots <- o.Stored[:HeaderBytes] // has room for all
+		p.slots <- segment[:HeaderBytes] // has room for all
 		return nil
 	})
 }
@@ -110,11 +135,42 @@ func (p *packer) rest() (NewObject, bool) {
 	if p.current == nil {
 		return NewObject{}, false
 	}
-	return p.seal(), true
+	o := p.seal(p.current)
+	p.sealed = append(p.sealed, &Segment{Digest: o.Digest, PayloadBytes: o.RawBytes})
+	return o, true
 }
 
-// wait waits for the segments that are being put.
-func (p *packer) wait() error { return p.group.Wait() }
+// segments returns all segments, once they are sealed.
+func (p *packer) segments() []Segment {
+	p.hashing.Wait()
+	out := make([]Segment, len(p.sealed))
+	for i, s := range p.sealed {
+		out[i] = *s
+	}
+	return out
+}
+
+// wait waits for the segments that are being put, and lets go of their memory. The
+// last segment must have been put, or never be.
+func (p *packer) wait() error {
+	err := p.group.Wait()
+	close(p.slots)
+	for segment := range p.slots {
+		p.sp.store.release(segment)
+	}
+	if p.current != nil {
+		p.sp.store.release(p.current)
+		p.current = nil
+	}
+	return err
+}
+
+// release keeps the memory of a full segment for later.
+func (s *Store) release(segment []byte) {
+	if cap(segment) >= HeaderBytes+segmentBytes {
+		s.segments.Put(&segment)
+	}
+}
 
 // settle gives new segments their places in the manifest, and finds the bases that
 // its chunks need.
@@ -125,7 +181,7 @@ func (sp *splitter) settle(m *Manifest) error {
 		m.Segments = slices.Clone(old.Segments)
 		m.Bases = collectBases(m.Chunks, old)
 	}
-	m.placeSegments(sp.pack.sealed)
+	m.placeSegments(sp.pack.segments())
 	if len(m.Segments) > MaxSegments {
 		return &lashstore.LimitError{Limit: "segments", Max: MaxSegments, Got: int64(len(m.Segments))}
 	}
@@ -189,24 +245,16 @@ func (m *Manifest) placeSegments(fresh []Segment) {
 			m.Segments[i] = Segment{}
 		}
 	}
-	known := make(map[lashstore.Digest]int)
-	for i, s := range m.Segments {
-		known[s.Digest] = i
-	}
 	places := make([]int, len(fresh))
 	at := 0
 	for n, s := range fresh {
-		if i, ok := known[s.Digest]; ok { // the same bytes are packed again
-			places[n] = i
-			continue
-		}
 		for at < len(m.Segments) && !m.Segments[at].Digest.IsZero() {
 			at++
 		}
 		if at == len(m.Segments) {
 			m.Segments = append(m.Segments, Segment{})
 		}
-		m.Segments[at], places[n], known[s.Digest] = s, at, at
+		m.Segments[at], places[n] = s, at
 	}
 	for i := range m.Chunks {
 		if s := m.Chunks[i].Segment; s >= newSegment {

@@ -82,6 +82,8 @@ func (s *Store) Split(ctx context.Context, r io.Reader, opts SplitOptions, put f
 		store: s, kind: kind, opts: opts, put: put, before: before,
 		r: &contentReader{r: r, done: ctx.Err, limit: opts.MaxBytes},
 	}
+	sp.memory = s.borrow()
+	defer s.giveBack(sp.memory)
 	if err := sp.run(ctx); err != nil {
 		// What ended the context says why, not what it made fail.
 		if cause := ctx.Err(); cause != nil && !errors.Is(err, cause) {
@@ -105,8 +107,9 @@ type splitter struct {
 	chunks []Chunk // of the manifest; new segments have the numbers of the packer
 	fresh  map[lashstore.Digest]int
 	pack   *packer
-	arenas [maxEncoders][]byte // where the stored forms of a window lie
-	misses int                 // how many deltas in a row were not worth it
+	memory *splitMemory
+	misses int // how many deltas in a row were not worth it
+	dense  int // how many chunks in a row did not compress
 }
 
 func (sp *splitter) run(ctx context.Context) error {
@@ -128,7 +131,7 @@ func (sp *splitter) run(ctx context.Context) error {
 // it is like its predecessor. One object compresses better, and the tenant finds it
 // by its digest.
 func (sp *splitter) small(ctx context.Context, raw []byte) error {
-	w, err := cutSmall(raw)
+	w, err := cutSmall(raw, sp.memory)
 	if err != nil {
 		return err
 	}
@@ -169,7 +172,7 @@ func (sp *splitter) single(ctx context.Context, raw []byte) error {
 		digest = lashstore.DigestOf(raw)
 	}
 	m := singleManifest(lashstore.BlobRef{Digest: digest, SizeBytes: int64(len(raw))})
-	flat, err := m.MarshalBinary()
+	flat, err := m.seal()
 	if err != nil {
 		return err
 	}
@@ -279,7 +282,7 @@ func (sp *splitter) finish(ctx context.Context, whole *blake3.Hasher) error {
 	if err := sp.settle(m); err != nil {
 		return err
 	}
-	flat, err := m.MarshalBinary()
+	flat, err := m.seal()
 	if err != nil {
 		return err
 	}

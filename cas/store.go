@@ -14,9 +14,11 @@ import (
 // Store puts and gets verified objects through a driver, below one key prefix. It
 // holds no state of its own beyond buffers; it needs no closing.
 type Store struct {
-	driver Driver
-	opts   Options
-	stored sync.Pool // of *bytes.Buffer: envelopes being read
+	driver   Driver
+	opts     Options
+	stored   sync.Pool // of *bytes.Buffer: envelopes being read
+	segments sync.Pool // of *[]byte: segments being packed
+	memories sync.Pool // of *splitMemory
 }
 
 // New returns a store over driver. It does not touch the driver.

@@ -27,6 +27,29 @@ type window struct {
 	pieces []piece
 }
 
+// splitMemory is what one Split uses and the next may use again: some 8 MiB.
+type splitMemory struct {
+	windows [2]window
+	arenas  [maxEncoders][]byte // where the stored forms of a window lie
+	cutting []byte
+}
+
+func (s *Store) borrow() *splitMemory {
+	if m, ok := s.memories.Get().(*splitMemory); ok {
+		return m
+	}
+	return new(splitMemory)
+}
+
+// giveBack keeps memory for later, and nothing that it refers to.
+func (s *Store) giveBack(m *splitMemory) {
+	for i := range m.windows {
+		pieces := m.windows[i].pieces
+		clear(pieces[:cap(pieces)])
+	}
+	s.memories.Put(m)
+}
+
 // piece is one chunk of a window.
 type piece struct {
 	raw    []byte
@@ -34,6 +57,7 @@ type piece struct {
 	stored []byte
 	reused *Chunk // the predecessor's
 	twin   int    // the equal chunk earlier in the content, or -1
+	index  int    // in the window
 	base   deltaBase
 }
 
@@ -55,7 +79,7 @@ type windows struct {
 }
 
 func newWindows(ctx context.Context, sp *splitter) (*windows, error) {
-	cutter, err := newCutter(sp.r)
+	cutter, err := newCutter(sp.r, sp.memory)
 	if err != nil {
 		return nil, err
 	}
@@ -64,16 +88,21 @@ func newWindows(ctx context.Context, sp *splitter) (*windows, error) {
 		ws.whole = blake3.New()
 	}
 	sp.r.done = ws.stopped
-	ws.spare <- new(window)
-	ws.spare <- new(window)
+	for i := range sp.memory.windows {
+		w := &sp.memory.windows[i]
+		if w.raw == nil {
+			w.raw = make([]byte, 0, windowBytes)
+		}
+		ws.spare <- w
+	}
 	ws.reader.Go(ws.read)
 	return ws, nil
 }
 
 // cutSmall returns the one window of content that is in memory.
-func cutSmall(raw []byte) (*window, error) {
+func cutSmall(raw []byte, memory *splitMemory) (*window, error) {
 	r := &contentReader{r: bytes.NewReader(raw), done: func() error { return nil }, limit: int64(len(raw))}
-	cutter, err := newCutter(r)
+	cutter, err := newCutter(r, memory)
 	if err != nil {
 		return nil, err
 	}
@@ -185,11 +214,16 @@ func (sp *splitter) encode(ctx context.Context, w *window) error {
 	w.pieces = w.pieces[:0]
 	at := 0
 	for _, end := range w.ends {
-		w.pieces = append(w.pieces, piece{raw: w.raw[at:end], twin: -1})
+		p := piece{raw: w.raw[at:end], twin: -1, index: len(w.pieces)}
+		p.chunk.SizeBytes = int64(end - at)
+		p.chunk.Digest, _ = sp.before.same(p.raw, int64(at))
+		w.pieces = append(w.pieces, p)
 		at = end
 	}
 	err := sp.parallel(ctx, w, func(_ int, p *piece) error {
-		p.chunk.Digest, p.chunk.SizeBytes = lashstore.DigestOf(p.raw), int64(len(p.raw))
+		if p.chunk.Digest.IsZero() {
+			p.chunk.Digest = lashstore.DigestOf(p.raw)
+		}
 		return nil
 	})
 	if err != nil {
@@ -197,15 +231,16 @@ func (sp *splitter) encode(ctx context.Context, w *window) error {
 	}
 	sp.match(w)
 	compressible := sp.compressible()
-	for i := range sp.arenas {
-		sp.arenas[i] = sp.arenas[i][:0]
+	probeOnly := sp.dense >= maxMisses
+	for i := range sp.memory.arenas {
+		sp.memory.arenas[i] = sp.memory.arenas[i][:0]
 	}
 	err = sp.parallel(ctx, w, func(worker int, p *piece) error {
 		if p.reused != nil || p.twin >= 0 {
 			return nil
 		}
-		e := chunkEncoder{store: sp.store, compress: compressible}
-		arena := sp.arenas[worker]
+		e := chunkEncoder{store: sp.store, compress: compressible && (!probeOnly || p.index%probeEvery == 0)}
+		arena := sp.memory.arenas[worker]
 		if cap(arena)-len(arena) < 2*len(p.raw)+64 {
 			arena = make([]byte, 0, max(windowBytes/maxEncoders, 4*maxChunkBytes))
 		}
@@ -219,7 +254,7 @@ func (sp *splitter) encode(ctx context.Context, w *window) error {
 			p.chunk.Bases = p.base.chunks
 		}
 		p.stored = arena[from:len(arena):len(arena)]
-		sp.arenas[worker] = arena
+		sp.memory.arenas[worker] = arena
 		return nil
 	})
 	if err != nil {
@@ -236,11 +271,12 @@ func (sp *splitter) compressible() bool {
 	return ok && sp.opts.Descriptor.Hints.Compressible
 }
 
-// Deltas are given up for a while after deltaMisses in a row were not worth it, but
-// for one in deltaProbe: content that was replaced has nothing to gain from them.
+// Deltas, and compressing, are given up for a while after maxMisses in a row were not
+// worth it, but for one in probeEvery: content that was replaced has nothing to gain
+// from deltas, nor what is compressed already from being compressed.
 const (
-	deltaMisses = 32
-	deltaProbe  = 16
+	maxMisses  = 32
+	probeEvery = 16
 )
 
 // match finds each chunk of the window in the content so far and the predecessor.
@@ -259,7 +295,7 @@ func (sp *splitter) match(w *window) {
 			continue
 		}
 		sp.fresh[p.chunk.Digest] = n
-		if again || !deltas || sp.misses >= deltaMisses && n%deltaProbe != 0 {
+		if again || !deltas || sp.misses >= maxMisses && n%probeEvery != 0 {
 			continue
 		}
 		if base, ok := sp.before.base(p.chunk.SizeBytes); ok {
@@ -268,15 +304,24 @@ func (sp *splitter) match(w *window) {
 	}
 }
 
-// countMisses keeps count of deltas that were tried in vain.
+// countMisses keeps count of deltas that were tried in vain, and of chunks that did
+// not compress.
 func (sp *splitter) countMisses(w *window) {
 	for i := range w.pieces {
-		switch p := &w.pieces[i]; {
+		p := &w.pieces[i]
+		switch {
 		case p.base.content == nil:
 		case p.chunk.Form == FormDelta:
 			sp.misses = 0
 		default:
 			sp.misses++
+		}
+		switch {
+		case p.reused != nil || p.twin >= 0 || p.chunk.Form == FormDelta:
+		case p.chunk.Form == FormZstd:
+			sp.dense = 0
+		default:
+			sp.dense++
 		}
 	}
 }
