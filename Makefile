@@ -4,6 +4,7 @@
 GO        ?= go
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 TESTFLAGS ?=
+FUZZ      ?= ^Fuzz
 FUZZTIME  ?= 10s
 CHECKS    ?= 1000
 BENCH     ?= .
@@ -71,8 +72,8 @@ s3-program:
 	@mkdir -p .tools
 	@$(GO) build -C localstack -o ../$(S3SERVER) ./cmd/s3server
 
-fuzz: ## every fuzz target for FUZZTIME each (10s)
-	@FUZZTIME='$(FUZZTIME)' internal/ci/fuzz.sh
+fuzz: ## every fuzz target for FUZZTIME each (10s; FUZZ= for some)
+	@FUZZ='$(FUZZ)' FUZZTIME='$(FUZZTIME)' internal/ci/fuzz.sh
 
 prop: ## the property tests with CHECKS random cases each (1000)
 	@CHECKS='$(CHECKS)' internal/ci/prop.sh
