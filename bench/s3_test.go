@@ -95,6 +95,7 @@ func (t *s3Bench) get() {
 
 // eachS3 runs a benchmark for each size, of content that compresses and of noise.
 func eachS3(b *testing.B, run func(b *testing.B, t *s3Bench, store *local.Store, fill func(int) []byte, size int)) {
+	b.Helper()
 	t := openS3Bench(b)
 	for _, size := range s3Sizes() {
 		for _, content := range []string{"records", "noise"} {
@@ -118,6 +119,7 @@ func eachS3(b *testing.B, run func(b *testing.B, t *s3Bench, store *local.Store,
 // Budget: 0.8 from 16 MiB on.
 func BenchmarkS3Put(b *testing.B) {
 	eachS3(b, func(b *testing.B, t *s3Bench, store *local.Store, fill func(int) []byte, size int) {
+		b.Helper()
 		encoder := must(cas.New(memcas.New(), cas.Options{}))
 		var put, raw, encode latencies
 		for b.Loop() {
@@ -138,6 +140,7 @@ func BenchmarkS3Put(b *testing.B) {
 // of the plain client, and decompressing and hashing the content alone.
 func BenchmarkS3Get(b *testing.B) {
 	eachS3(b, func(b *testing.B, t *s3Bench, store *local.Store, fill func(int) []byte, size int) {
+		b.Helper()
 		content := fill(size)
 		ref := must(store.PutBlob(b.Context(), bytes.NewReader(content), lashstore.PutBlobOptions{Descriptor: tool()}))
 		t.put(content)
@@ -202,7 +205,7 @@ func putLarge(dir string) (err error) {
 		return err
 	}
 	peak, err := statusBytes("VmHWM:")
-	fmt.Println(peak)
+	_, _ = fmt.Fprintln(os.Stdout, peak)
 	return err
 }
 

@@ -50,7 +50,7 @@ func cpuTime() time.Duration {
 func held(dir string) (size int64) {
 	db := must(sql.Open("sqlite", "file:"+filepath.Join(dir, "tenants", local.DefaultTenant, "catalog.db")+"?mode=ro"))
 	defer func() { check(db.Close()) }()
-	check(db.QueryRow(`SELECT coalesce(sum(stored_size), 0) FROM blob WHERE digest IN (SELECT digest FROM edge)`).Scan(&size))
+	check(db.QueryRowContext(context.Background(), `SELECT coalesce(sum(stored_size), 0) FROM blob WHERE digest IN (SELECT digest FROM edge)`).Scan(&size))
 	return size
 }
 

@@ -69,10 +69,10 @@ func (c *cutter) next() ([]byte, error) {
 		if c.r.err != nil { // the chunker may have taken it for the end
 			return nil, c.r.err
 		}
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("cut content: %w", err)
 		}
-		if err == io.EOF {
+		if err != nil {
 			if err := c.turnCoarse(int64(len(chunk))); err != nil {
 				return nil, err
 			}
@@ -143,6 +143,9 @@ func (c *contentReader) Read(p []byte) (int, error) {
 		if n > 0 {
 			return n, nil
 		}
+	}
+	if c.ended { // with the last of them
+		return 0, io.EOF
 	}
 	c.err = fmt.Errorf("read content at byte %d: %w", c.total, io.ErrNoProgress)
 	return 0, c.err

@@ -14,7 +14,7 @@ const (
 	maxOneDelta   = 80
 )
 
-// encode appends the stored form of raw to out. base is what a delta may be made
+// encode appends the stored form of raw to out, unless it is raw itself. base is what a delta may be made
 // against, nil for none; whole is what storing the base whole costs, and chain
 // what the deltas behind it have cost so far.
 func (e *chunkEncoder) encode(out, raw, base []byte, whole, chain int64) (_ []byte, form Form, err error) {
@@ -38,5 +38,5 @@ func (e *chunkEncoder) encode(out, raw, base []byte, whole, chain int64) (_ []by
 		}
 		out = out[:at]
 	}
-	return append(out, raw...), FormRaw, nil
+	return out, FormRaw, nil
 }

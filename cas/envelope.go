@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"hash/crc32"
 
+	"github.com/zeebo/blake3"
+
 	"github.com/lashstore/lashstore"
 )
 
@@ -22,7 +24,8 @@ const (
 const (
 	envelopeMagic   = "\x89LSO"
 	envelopeVersion = 1
-	// codecOffset is where the codec lies.
+	// kindOffset and codecOffset are where kind and codec lie.
+	kindOffset  = 5
 	codecOffset = 6
 	// crcOffset is where the checksum lies; it covers what is before and after it.
 	crcOffset = 12
@@ -168,7 +171,7 @@ func decodeInto(buf, stored []byte, want lashstore.Digest, key string) ([]byte, 
 			return corrupt(err.Error())
 		}
 	}
-	if got := lashstore.DigestOf(raw); got != want {
+	if got := objectDigest(stored[kindOffset], raw); got != want {
 		return corrupt("the content has the digest " + got.String())
 	}
 	return raw, nil
@@ -180,6 +183,34 @@ const (
 	kindSegment  byte = 8
 	kindManifest byte = 9
 )
+
+// Parts of content have names that no content has: their digests are of another hash
+// function, BLAKE3's derive-key mode with these contexts. Otherwise content that
+// happens to have the bytes of a segment would share its object, and the envelope of
+// content may be compressed, where a segment is read by ranges.
+const (
+	segmentContext  = "github.com/lashstore/lashstore 2026-11 segment v1"
+	manifestContext = "github.com/lashstore/lashstore 2026-11 manifest v1"
+)
+
+// objectDigest returns the digest that names an object of a kind.
+func objectDigest(kind byte, raw []byte) lashstore.Digest {
+	var h *blake3.Hasher
+	switch kind {
+	case kindSegment:
+		h = blake3.NewDeriveKey(segmentContext)
+	case kindManifest:
+		h = blake3.NewDeriveKey(manifestContext)
+	default:
+		return lashstore.DigestOf(raw)
+	}
+	_, _ = h.Write(raw) // a hash never fails
+	d, err := lashstore.DigestFromBytes(h.Sum(make([]byte, 0, lashstore.DigestSize)))
+	if err != nil {
+		panic(err) // the hash has another length than the digest: a wrong build
+	}
+	return d
+}
 
 // kindByte returns the number of a valid kind; the empty kind is generic.
 func kindByte(kind lashstore.ArtifactKind) byte {

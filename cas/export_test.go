@@ -14,6 +14,7 @@ const (
 	MaxInlineManifest = maxInlineManifest
 	MaxChain          = maxChain
 	MaxDeltaDepth     = maxDeltaDepth
+	MaxDeltaShare     = maxDeltaShare
 	MaxUsedSegments   = maxUsedSegments
 	MaxManifestBytes  = maxManifestBytes
 )

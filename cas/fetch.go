@@ -43,7 +43,7 @@ type fetcher struct {
 
 // keptSegment is a segment that several spans read from.
 type keptSegment struct {
-	once    sync.Once
+	done    chan struct{} // closed when payload and err are set
 	payload []byte
 	err     error
 }
@@ -81,6 +81,35 @@ func (f *fetcher) start(ctx context.Context, from, to int, goesOn bool) *spanFet
 	return s
 }
 
+// release gives the memory of kept segments back. No span may be on its way.
+func (f *fetcher) release() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, k := range f.kept {
+		f.store.release(k.payload)
+	}
+	f.kept, f.keptOrder, f.keptTotal = nil, nil, 0
+}
+
+// spanMemory returns memory for a span; releaseSpan gives it back.
+func (s *Store) spanMemory(length int64) []byte {
+	if b, ok := s.spans.Get().(*[]byte); ok && int64(cap(*b)) >= length {
+		return (*b)[:0]
+	}
+	if length > maxSpan/2 {
+		return make([]byte, 0, max(length, maxSpan+maxChunkBytes))
+	}
+	return make([]byte, 0, length)
+}
+
+func (s *Store) releaseSpan(f *spanFetch) {
+	if f != nil && cap(f.raw) > maxSpan {
+		raw := f.raw
+		f.raw = nil
+		s.spans.Put(&raw)
+	}
+}
+
 // forget drops what is remembered of the content's objects, here and in the driver,
 // and reports whether it may be worth reading them again.
 func (f *fetcher) forget() bool {
@@ -106,7 +135,7 @@ func (f *fetcher) span(ctx context.Context, s *spanFetch) ([]byte, error) {
 	if err := parts.fetch(ctx, chunks, s.goesOn || s.length == f.manifest.SizeBytes); err != nil {
 		return nil, err
 	}
-	raw := make([]byte, 0, s.length)
+	raw := f.store.spanMemory(s.length)
 	for i := range chunks {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -201,7 +230,7 @@ func (p *parts) object(ctx context.Context, c *Chunk) error {
 func (p *parts) ranged(ctx context.Context, segment int, run []*Chunk) error {
 	last := run[len(run)-1]
 	from := run[0].Offset
-	bytes, err := p.fetcher.store.getRange(ctx, p.fetcher.names[segment], from, last.Offset+last.StoredBytes-from)
+	bytes, err := p.fetcher.store.getRange(ctx, p.fetcher.names[segment], from, last.Offset+last.StoredBytes-from, nil)
 	if err != nil {
 		return err
 	}
@@ -217,17 +246,31 @@ func (f *fetcher) wanted(segment int) bool {
 
 // whole gets a segment as a whole, once for all spans.
 func (p *parts) whole(ctx context.Context, segment int, list []*Chunk) error {
-	kept := p.fetcher.keep(segment)
-	kept.once.Do(func() {
-		size := p.fetcher.manifest.Segments[segment].PayloadBytes
-		kept.payload, kept.err = p.fetcher.store.getRange(ctx, p.fetcher.names[segment], 0, size)
-	})
-	if kept.err != nil {
-		p.fetcher.drop(segment, kept) // whoever comes next tries again
-		return kept.err
+	f := p.fetcher
+	for {
+		kept, mine := f.keep(segment)
+		if mine {
+			size := f.manifest.Segments[segment].PayloadBytes
+			kept.payload, kept.err = f.store.getRange(ctx, f.names[segment], 0, size, f.store.segment(size > segmentBytes/2))
+			if kept.err != nil {
+				f.drop(segment, kept) // whoever comes next tries again
+			}
+			close(kept.done)
+		}
+		select {
+		case <-kept.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		switch {
+		case kept.err == nil:
+			p.share(list, kept.payload, 0)
+			return nil
+		case mine || ctx.Err() != nil || !errors.Is(kept.err, context.Canceled):
+			return kept.err
+		}
+		// The span that fetched it has ended, this one has not.
 	}
-	p.share(list, kept.payload, 0)
-	return nil
 }
 
 // share notes where the stored bytes of chunks are.
@@ -239,24 +282,25 @@ func (p *parts) share(list []*Chunk, bytes []byte, from int64) {
 	}
 }
 
-// keep returns the place of a segment, making room for it.
-func (f *fetcher) keep(segment int) *keptSegment {
+// keep returns the place of a segment, making room for it; mine tells the caller to
+// fetch it.
+func (f *fetcher) keep(segment int) (k *keptSegment, mine bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if k := f.kept[segment]; k != nil {
-		return k
+		return k, false
 	}
 	if f.kept == nil {
 		f.kept = make(map[int]*keptSegment)
 	}
-	k := new(keptSegment)
+	k = &keptSegment{done: make(chan struct{})}
 	f.kept[segment] = k
 	f.keptOrder = append(f.keptOrder, segment)
 	f.keptTotal += f.manifest.Segments[segment].PayloadBytes
 	for f.keptTotal > keptBytes && len(f.keptOrder) > 1 {
 		f.remove(f.keptOrder[0])
 	}
-	return k
+	return k, true
 }
 
 // drop removes a segment that could not be got.
@@ -347,9 +391,9 @@ func (p *parts) base(c *Chunk) ([]byte, error) {
 	return all, nil
 }
 
-// getRange returns length bytes of a segment's payload. They are not verified: the
-// chunks in them are.
-func (s *Store) getRange(ctx context.Context, name ObjectName, offset, length int64) (stored []byte, err error) {
+// getRange returns length bytes of a segment's payload, in the memory of stored where
+// that is enough. They are not verified: the chunks in them are.
+func (s *Store) getRange(ctx context.Context, name ObjectName, offset, length int64, stored []byte) (_ []byte, err error) {
 	done := s.opts.Metrics.start(opGet, s.opts.Now)
 	defer func() { done(err) }()
 	key, err := s.key(ctx, opGet, name)
@@ -360,12 +404,15 @@ func (s *Store) getRange(ctx context.Context, name ObjectName, offset, length in
 	if err != nil {
 		return nil, notFound(name, translate(opGet, key, err))
 	}
-	stored = make([]byte, length)
+	if int64(cap(stored)) < length {
+		stored = make([]byte, length)
+	}
+	stored = stored[:length]
 	n, err := io.ReadFull(body, stored)
 	if closeErr := body.Close(); err == nil && closeErr != nil {
 		err = closeErr
 	}
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
+	if err == io.EOF || err == io.ErrUnexpectedEOF { //nolint:errorlint // a wrapped EOF is a transfer that broke
 		return nil, &lashstore.CorruptBlobError{
 			Digest: name.Digest, Key: key,
 			Reason: fmt.Sprintf("the segment ends %d bytes after %d, the manifest needs %d", n, offset, length),

@@ -18,9 +18,9 @@ const (
 	// those that want only that, and enough for most contents as a whole.
 	firstSpan = 256 << 10
 	// maxSpan is what one that reads on and on fetches at a time, spansAhead of them
-	// before they are asked for.
+	// before they are asked for: two segments of content that does not compress.
 	maxSpan    = 1 << 20
-	spansAhead = 4
+	spansAhead = 8
 )
 
 // Join returns a reader of the content that m describes. generation tells, for a
@@ -31,7 +31,7 @@ const (
 // end, the whole content is verified too, before its last bytes are served. After a
 // Seek, a Read fetches the chunks that it asked for and no more: ranges of their
 // segments. A reader that goes on fetches more and more at a time and then, several
-// requests in parallel, ahead of what is read; that takes some MiB. ctx governs the
+// requests in parallel, ahead of what is read; that takes up to 24 MiB. ctx governs the
 // reader until it is closed. Close stops what is being fetched and waits for it.
 func (s *Store) Join(ctx context.Context, m *Manifest, generation func(lashstore.Digest) (Generation, bool),
 ) (lashstore.BlobReader, error) {
@@ -114,15 +114,20 @@ func (r *joined) Read(p []byte) (int, error) {
 // load makes the span at pos the current one, verified. want is how much the caller
 // asks for.
 func (r *joined) load(want int64) error {
-	if len(r.ahead) > 0 && r.ahead[0].offset != r.pos || r.now != nil && r.now.end() != r.pos {
+	switch {
+	case len(r.ahead) > 0 && r.ahead[0].offset != r.pos || r.now != nil && r.now.end() != r.pos:
 		r.drop() // the reader jumped
 		r.span = 0
+	case r.now != nil && r.now.offset == 0:
+		r.span = maxSpan // it wants more than the start
+	case r.now != nil:
+		r.span = min(2*r.span, maxSpan)
 	}
 	if len(r.ahead) == 0 {
 		r.ahead = append(r.ahead, r.begin(r.pos, max(want, r.span)))
 	}
 	next := r.ahead[0]
-	r.span = min(max(2*r.span, next.end()-next.offset), maxSpan)
+	r.span = max(r.span, min(next.length, maxSpan/2))
 	for r.span == maxSpan && len(r.ahead) < spansAhead {
 		last := r.ahead[len(r.ahead)-1]
 		if last.end() == r.manifest.SizeBytes {
@@ -132,6 +137,7 @@ func (r *joined) load(want int64) error {
 	}
 	<-next.done
 	r.ahead = r.ahead[1:]
+	r.fetcher.store.releaseSpan(r.now)
 	r.now = nil
 	if next.err != nil {
 		return next.err
@@ -150,7 +156,7 @@ func (r *joined) begin(offset, want int64) *spanFetch {
 	from := sort.Search(len(starts), func(i int) bool { return starts[i] > offset }) - 1
 	end := min(offset+min(want, maxSpan), r.manifest.SizeBytes)
 	to := max(from+1, sort.Search(len(starts), func(i int) bool { return starts[i] >= end }))
-	return r.start(from, to, offset > 0 && r.span > 0)
+	return r.start(from, to, offset > 0 && r.span >= maxSpan/2)
 }
 
 // drop stops fetches that nobody needs, and waits for them.
@@ -160,7 +166,9 @@ func (r *joined) drop() {
 	}
 	for _, f := range r.ahead {
 		<-f.done
+		r.fetcher.store.releaseSpan(f)
 	}
+	r.fetcher.store.releaseSpan(r.now)
 	r.ahead, r.now = nil, nil
 }
 
@@ -214,6 +222,7 @@ func (r *joined) Close() error {
 		r.closed = true
 		r.cancel()
 		r.drop()
+		r.fetcher.release()
 	}
 	return nil
 }

@@ -80,14 +80,14 @@ func RootObjects(root []byte) ([]lashstore.Digest, error) {
 }
 
 func parseRoot(root []byte) (flat []byte, chain []lashstore.Digest, err error) {
-	corrupt := func(reason string, args ...any) ([]byte, []lashstore.Digest, error) {
-		return nil, nil, &lashstore.CorruptBlobError{Key: rootKey, Reason: fmt.Sprintf(reason, args...)}
+	corrupt := func(reason string, args ...any) error {
+		return &lashstore.CorruptBlobError{Key: rootKey, Reason: fmt.Sprintf(reason, args...)}
 	}
 	if len(root) < rootHeaderBytes || string(root[:len(rootMagic)]) != rootMagic {
-		return corrupt("%d bytes that are no root of a manifest", len(root))
+		return nil, nil, corrupt("%d bytes that are no root of a manifest", len(root))
 	}
 	if v := root[len(rootMagic)]; v != rootVersion {
-		return corrupt("root version %d is unknown, this program knows %d", v, rootVersion)
+		return nil, nil, corrupt("root version %d is unknown, this program knows %d", v, rootVersion)
 	}
 	body := root[rootHeaderBytes:]
 	switch form := root[rootHeaderBytes-1]; form {
@@ -96,18 +96,18 @@ func parseRoot(root []byte) (flat []byte, chain []lashstore.Digest, err error) {
 	case rootObjects:
 		n := len(body) / lashstore.DigestSize
 		if n < 1 || n > maxChain || len(body)%lashstore.DigestSize != 0 {
-			return corrupt("%d bytes of object names, not 1 to %d of %d", len(body), maxChain, lashstore.DigestSize)
+			return nil, nil, corrupt("%d bytes of object names, not 1 to %d of %d", len(body), maxChain, lashstore.DigestSize)
 		}
 		for part := range slices.Chunk(body, lashstore.DigestSize) {
 			d, err := lashstore.DigestFromBytes(part)
 			if err != nil || d.IsZero() || slices.Contains(chain, d) {
-				return corrupt("a bad or repeated object name % x", part)
+				return nil, nil, corrupt("a bad or repeated object name % x", part)
 			}
 			chain = append(chain, d)
 		}
 		return nil, chain, nil
 	default:
-		return corrupt("root form %d is unknown", form)
+		return nil, nil, corrupt("root form %d is unknown", form)
 	}
 }
 

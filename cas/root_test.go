@@ -71,7 +71,7 @@ func newChained(tb testing.TB, s *cas.Store, turns int) *chained {
 		}
 		res := c.splitWith(tb, content, opts)
 		c.turns = append(c.turns, revision{content: content, res: res})
-		opts.Predecessor = &cas.Predecessor{Manifest: c.catalog.open(tb, res), Content: content}
+		opts.Predecessor = &cas.Predecessor{Manifest: c.open(tb, res), Content: content}
 	}
 	return c
 }

@@ -18,7 +18,7 @@ const (
 	segmentBytes = 4 << 20
 	// parallelPuts is how many segments of one content are put at a time: enough to
 	// hide the latency of an object store, few enough to bound memory.
-	parallelPuts = 3
+	parallelPuts = 4
 )
 
 // packer packs stored chunks into segments and has full ones put.
@@ -96,10 +96,10 @@ func (s *Store) segment(full bool) []byte {
 // again. One address cannot mean both, so that a segment whose bytes the predecessor
 // has gets more of them, which no chunk has.
 func (p *packer) seal(segment []byte) NewObject {
-	digest := lashstore.DigestOf(segment[HeaderBytes:])
+	digest := objectDigest(kindSegment, segment[HeaderBytes:])
 	for p.sp.before.names(digest) {
 		segment = append(segment, 0)
-		digest = lashstore.DigestOf(segment[HeaderBytes:])
+		digest = objectDigest(kindSegment, segment[HeaderBytes:])
 	}
 	payload := segment[HeaderBytes:]
 	sealEnvelope(segment, kindSegment, CodecRaw, len(payload))

@@ -324,7 +324,7 @@ func (sp *splitter) root(m *Manifest, flat []byte) ([]byte, *NewObject, error) {
 			}
 		}
 	}
-	digest := lashstore.DigestOf(body)
+	digest := objectDigest(kindManifest, body)
 	m.chain[0] = digest
 	stored := make([]byte, HeaderBytes+len(body))
 	copy(stored[HeaderBytes:], body)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -230,7 +231,7 @@ func TestOddPredecessors(t *testing.T) {
 				checkSplit(t, c, fmt.Sprintf("%d bytes after %d", len(after), len(before)), after, opts)
 			}
 		}
-		for _, wrong := range [][]byte{append(before[:len(before):len(before)], 0), make([]byte, len(before)/2)} {
+		for _, wrong := range [][]byte{append(slices.Clip(before), 0), make([]byte, len(before)/2)} {
 			if len(wrong) == len(before) {
 				continue
 			}

@@ -19,6 +19,7 @@ type Store struct {
 	stored   sync.Pool // of *bytes.Buffer: envelopes being read
 	segments sync.Pool // of *[]byte: segments being packed
 	memories sync.Pool // of *splitMemory
+	spans    sync.Pool // of *[]byte: spans being read
 }
 
 // New returns a store over driver. It does not touch the driver.

@@ -110,7 +110,7 @@ func cutSmall(raw []byte, memory *splitMemory) (*window, error) {
 	end := 0
 	for {
 		chunk, err := cutter.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return w, nil
 		}
 		if err != nil {
@@ -168,7 +168,7 @@ func (ws *windows) fill(w *window) (ended bool, err error) {
 	}
 	for !ended {
 		chunk, err := ws.cutter.next()
-		if err == io.EOF {
+		if err == io.EOF { //nolint:errorlint // a wrapped EOF is a transfer that broke
 			ended = true
 			break
 		}
@@ -254,6 +254,9 @@ func (sp *splitter) encode(ctx context.Context, w *window) error {
 			p.chunk.Bases = p.base.chunks
 		}
 		p.stored = arena[from:len(arena):len(arena)]
+		if p.chunk.Form == FormRaw {
+			p.stored = p.raw
+		}
 		sp.memory.arenas[worker] = arena
 		return nil
 	})

@@ -103,5 +103,5 @@ func (r *recent) remove(e *list.Element) *recentState {
 }
 
 func stateOf(e *list.Element) *recentState {
-	return e.Value.(*recentState) //nolint:errcheck,forcetypeassert // nothing else is put in the list
+	return e.Value.(*recentState) //nolint:forcetypeassert // nothing else is put in the list
 }
