@@ -116,7 +116,8 @@ type BlobInfo struct {
 	BlobRef
 	// StoredBytes is what the blob occupies in the tier, all its objects together.
 	StoredBytes int64 `json:"stored_bytes"`
-	// Objects is how many tier objects hold it: 1, or one for each chunk.
+	// Objects is how many tier objects hold it: 1, or for content that is cut its
+	// segments and those of its manifest.
 	Objects int `json:"objects"`
 	// Holders is how many sessions and uploads refer to the blob's first object; an
 	// upload that expired counts until a collection removes it. A blob with 0 holders

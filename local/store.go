@@ -93,9 +93,6 @@ func (s *Store) assemble(ctx context.Context, dir string) (err error) {
 	if s.metrics, err = newMetrics(s.opts.Metrics, s.opts.Now); err != nil {
 		return err
 	}
-	if err := s.openTier(dir); err != nil {
-		return err
-	}
 	s.catalog, err = metadata.OpenCatalog(ctx, filepath.Join(s.dir, "catalog.db"), metadata.CatalogOptions{
 		Durability:  s.opts.Durability,
 		BusyTimeout: s.opts.BusyTimeout,
@@ -106,8 +103,14 @@ func (s *Store) assemble(ctx context.Context, dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := s.bindTier(ctx); err != nil {
-		return errors.Join(err, s.catalog.Close())
+	for _, step := range []func() error{
+		func() error { return s.checkTier(ctx) },
+		func() error { return s.openTier(dir) },
+		func() error { return s.bindTier(ctx) },
+	} {
+		if err := step(); err != nil {
+			return errors.Join(err, s.catalog.Close())
+		}
 	}
 	if !s.opts.ReadOnly {
 		if err := metadata.RemoveStale(s.session.TempDir, s.clock.now().Add(-staleAfter)); err != nil {

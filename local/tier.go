@@ -26,29 +26,40 @@ func (o Options) tierName() string {
 	}
 }
 
+// checkTier refuses a tier other than the one that the directory belongs to.
+func (s *Store) checkTier(ctx context.Context) error {
+	bound, _, err := s.catalog.Tier(ctx)
+	if err == nil && bound.Claimed && bound.Name != s.opts.tierName() {
+		err = &lashstore.WrongTierError{Want: bound.Name, Got: s.opts.tierName()}
+	}
+	return err
+}
+
 // bindTier makes sure that the data directory and the tier belong together: that the
 // catalog speaks of the objects in this tier, and that no other catalog does. The
 // first store that may write settles it.
 func (s *Store) bindTier(ctx context.Context) error {
+	if s.opts.ReadOnly {
+		return nil
+	}
 	name := s.opts.tierName()
 	bound, found, err := s.catalog.Tier(ctx)
-	if err == nil && !found && !s.opts.ReadOnly {
+	if err == nil && (!found || !bound.Claimed) {
 		bound, err = s.catalog.BindTier(ctx, name)
-		found = true
 	}
-	if err != nil || !found {
+	if err != nil || bound.Claimed && bound.Name == name {
 		return err
 	}
-	if bound.Name != name {
+	if bound.Name != name { // another process was faster
 		return &lashstore.WrongTierError{Want: bound.Name, Got: name}
 	}
-	if bound.Claimed || s.opts.ReadOnly || s.opts.Driver == nil {
-		return nil // the folder is the directory's own
+	if s.opts.Driver != nil { // else it is the directory's own folder
+		err = s.tier.Claim(ctx, bound.Owner)
 	}
-	if err := s.tier.Claim(ctx, bound.Owner); err != nil {
-		if errors.Is(err, lashstore.ErrWrongTier) {
-			err = errors.Join(&lashstore.WrongTierError{Want: name, Got: name}, err)
-		}
+	if errors.Is(err, lashstore.ErrWrongTier) {
+		return &lashstore.WrongTierError{Want: name, Got: name}
+	}
+	if err != nil {
 		return err
 	}
 	return s.catalog.TierClaimed(ctx, bound.Owner)

@@ -64,6 +64,10 @@ func TestTierBelongsToOneDirectory(t *testing.T) {
 			t.Fatalf("another directory: %v, want ErrWrongTier", err)
 		}
 	}
+	// What was refused has not bound the directory.
+	if err := openTier(t, second, local.Options{Driver: memcas.New(), TierName: "s3://b/x"}); err != nil {
+		t.Errorf("the refused directory with a tier of its own: %v", err)
+	}
 	other := opts
 	other.Tenant = "another-tenant"
 	if err := openTier(t, t.TempDir(), other); err != nil {

@@ -40,17 +40,20 @@ func (k *Catalog) Tier(ctx context.Context) (t Tier, found bool, err error) {
 	return t, found, err
 }
 
-// BindTier makes the catalog belong to the named tier, unless it belongs to one, and
-// returns that.
+// BindTier makes the catalog belong to the named tier, unless one knows it already,
+// and returns which it belongs to. Until [Catalog.TierClaimed] it can be bound to
+// another: nothing is stored before.
 func (k *Catalog) BindTier(ctx context.Context, name string) (t Tier, err error) {
 	err = k.write(ctx, "bind the tier", func(ctx context.Context, c *conn) error {
 		var found bool
-		if t, found, err = k.readTier(ctx, c); err != nil || found {
+		if t, found, err = k.readTier(ctx, c); err != nil || t.Claimed || found && t.Name == name {
 			return err
 		}
-		t = Tier{Name: name}
-		if t.Owner, err = randomHex(k.opts.Rand); err != nil {
-			return err
+		t.Name = name
+		if t.Owner == "" {
+			if t.Owner, err = randomHex(k.opts.Rand); err != nil {
+				return err
+			}
 		}
 		return k.writeTier(ctx, c, t)
 	})

@@ -2,19 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	"golang.org/x/term"
-
-	"github.com/lashstore/lashstore"
 )
 
 // environment is what the command takes from its process. Tests pass their own.
@@ -25,6 +19,9 @@ type environment struct {
 	now            func() time.Time
 	executable     func() (string, error) // path of this program
 	workDir        func() (string, error)
+	terminal       func(stream any) bool // whether a stream of the process is a terminal
+	volume         func(folder string) (volume, error)
+	openFiles      func() (uint64, error) // how many files the process may have open
 }
 
 // app is one run of the command.
@@ -34,38 +31,24 @@ type app struct {
 	started bool // the command line has been understood
 }
 
-// globalFlags are those that every command has.
-type globalFlags struct {
-	dir        string
-	tenant     string
-	durability choice
-	profile    choice
-	output     choice
-}
-
-// Values of choices.
-const (
-	outputTable      = "table"
-	outputJSON       = "json"
-	durabilityFull   = "full"
-	durabilityNormal = "normal"
-)
-
 // defaultDir is where data lies unless the caller says otherwise.
 const defaultDir = "./lashstore-data"
 
 const longHelp = `lashstore keeps the sessions of AI agents: history, checkpoints, queued work and
-blobs, in a directory.
+blobs, in a directory. With --bucket, large content goes to a bucket of S3 or of a
+server that speaks its protocol, and the directory keeps the rest.
 
-Settings come from flags, then from the environment: LASHSTORE_DIR,
-LASHSTORE_TENANT, LASHSTORE_DURABILITY, LASHSTORE_PROFILE, LASHSTORE_OUTPUT.
+Settings come from flags, then from the environment: --cache-dir is also
+LASHSTORE_CACHE_DIR, and so on. Credentials for S3 are never settings of this
+program: they come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, from the
+profile that AWS_PROFILE names, or from the role of the machine.
 
 Exit codes:
   0  done
   1  failure
   2  the command line or the input is wrong
   3  not found
-  4  conflict: busy, held by another, or changed meanwhile
+  4  conflict: busy, held by another, changed meanwhile, or the wrong bucket
   5  stored data is damaged
 
 With -o json, results are JSON documents on standard output, and an error is a
@@ -106,13 +89,7 @@ func (a *app) guessOutput(args []string) {
 }
 
 func (a *app) rootCommand() *cobra.Command {
-	a.flags = globalFlags{
-		durability: choice{value: durabilityFull, allowed: []string{durabilityFull, durabilityNormal}},
-		profile: choice{value: string(lashstore.ProfileBalanced), allowed: []string{
-			string(lashstore.ProfileLowLatency), string(lashstore.ProfileBalanced), string(lashstore.ProfileCompact),
-		}},
-		output: choice{value: outputTable, allowed: []string{outputTable, outputJSON}},
-	}
+	a.flags = newGlobalFlags()
 	root := &cobra.Command{
 		Use:           "lashstore",
 		Short:         "A durable session store for AI agents",
@@ -124,56 +101,17 @@ func (a *app) rootCommand() *cobra.Command {
 			if err := a.applyEnvironment(cmd.Flags()); err != nil {
 				return err
 			}
+			if err := a.flags.checkCombination(cmd.Flags()); err != nil {
+				return err
+			}
 			a.started = true
 			return nil
 		},
 	}
-	f := root.PersistentFlags()
-	f.StringVar(&a.flags.dir, "dir", defaultDir, "data directory")
-	f.StringVar(&a.flags.tenant, "tenant", "", "tenant whose data is meant (default \"default\")")
-	f.Var(&a.flags.durability, "durability", "what an acknowledged write survives: full (power loss) or normal (the process)")
-	f.Var(&a.flags.profile, "profile", "low_latency, balanced or compact")
-	f.VarP(&a.flags.output, "output", "o", "table or json")
+	a.flags.register(root.PersistentFlags())
 	root.AddCommand(a.demoCommand(), a.demoWorkerCommand(), a.sessionCommand(), a.blobCommand(),
-		a.importCommand(), a.exportCommand(), a.versionCommand())
+		a.importCommand(), a.exportCommand(), a.doctorCommand(), a.versionCommand())
 	return root
-}
-
-// applyEnvironment sets the global flags that the command line did not, from the
-// environment. A configuration file will come after it, for what is still unset.
-func (a *app) applyEnvironment(flags *pflag.FlagSet) error {
-	for _, name := range []string{"dir", "tenant", "durability", "profile", "output"} {
-		f := flags.Lookup(name)
-		key := "LASHSTORE_" + strings.ToUpper(name)
-		value, ok := a.lookupEnv(key)
-		if f == nil || f.Changed || !ok || value == "" {
-			continue
-		}
-		if err := f.Value.Set(value); err != nil {
-			return fmt.Errorf("environment variable %s=%q %w", key, value, err)
-		}
-	}
-	return nil
-}
-
-// choice is a flag with a fixed set of values.
-type choice struct {
-	value   string
-	allowed []string
-}
-
-func (c *choice) String() string { return c.value }
-
-// Type is what help shows as the flag's value.
-func (c *choice) Type() string { return strings.Join(c.allowed, "|") }
-
-// Set accepts one of the allowed values.
-func (c *choice) Set(s string) error {
-	if slices.Contains(c.allowed, s) {
-		c.value = s
-		return nil
-	}
-	return errors.New("must be " + strings.Join(c.allowed[:len(c.allowed)-1], ", ") + " or " + c.allowed[len(c.allowed)-1])
 }
 
 // isTerminal reports whether a stream of the process is a terminal.

@@ -65,7 +65,10 @@ func (a *app) blobGet(r lashstore.BlobReader, file string) error {
 	if file == stdio {
 		return a.blobToStdout(r)
 	}
-	if err := writeFile(file, r); err != nil {
+	in, done := a.watched(r, r.Ref().SizeBytes, file)
+	err := writeFile(file, in)
+	done()
+	if err != nil {
 		return err
 	}
 	return a.print(blobGot{BlobRef: r.Ref(), File: file}, func(w *tableWriter) {
@@ -77,17 +80,21 @@ func (a *app) blobGet(r lashstore.BlobReader, file string) error {
 const sampleBytes = 8 << 10
 
 func (a *app) blobToStdout(r lashstore.BlobReader) error {
-	in := bufio.NewReaderSize(r, sampleBytes)
-	if isTerminal(a.stdout) {
-		sample, err := in.Peek(sampleBytes)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return err
-		}
-		if isBinary(sample) {
-			return usagef("the blob is binary and standard output is a terminal; name a file with -f")
-		}
+	if !a.terminal(a.stdout) {
+		in, done := a.watched(r, r.Ref().SizeBytes, "standard output")
+		defer done()
+		_, err := io.Copy(a.stdout, in)
+		return err
 	}
-	_, err := io.Copy(a.stdout, in)
+	in := bufio.NewReaderSize(r, sampleBytes)
+	sample, err := in.Peek(sampleBytes)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if isBinary(sample) {
+		return usagef("the blob is binary and standard output is a terminal; name a file with -f")
+	}
+	_, err = io.Copy(a.stdout, in)
 	return err
 }
 

@@ -50,19 +50,24 @@ Putting it again renews the protection.`,
 }
 
 func (a *app) blobPut(ctx context.Context, name string, opts lashstore.PutBlobOptions) (err error) {
-	var r io.Reader
+	r, total, label := io.Reader(nil), int64(unknownBytes), "standard input"
 	if name != stdio {
 		f, err := openRegular(name)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, f.Close()) }()
-		r = f
+		r, label = f, name
+		if total, err = contentBytes(f); err != nil {
+			return err
+		}
 	} else {
 		r = a.interruptible(ctx)
 	}
+	r, done := a.watched(r, total, label)
 	return a.withStore(ctx, false, func(store lashstore.Store) error {
 		ref, err := store.PutBlob(ctx, r, opts)
+		done()
 		if err != nil {
 			return fmt.Errorf("put %s: %w", name, err)
 		}
@@ -87,4 +92,16 @@ func openRegular(name string) (*os.File, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// contentBytes is the size of a file, or unknownBytes for what has none.
+func contentBytes(f *os.File) (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	if !info.Mode().IsRegular() {
+		return unknownBytes, nil
+	}
+	return info.Size(), nil
 }

@@ -30,7 +30,11 @@ func (a *app) blobStatCommand() *cobra.Command {
 func showBlob(w *tableWriter, b lashstore.BlobInfo) {
 	w.row("digest", b.Digest)
 	w.row("bytes", count(b.SizeBytes))
-	w.row("stored", count(b.StoredBytes), plural(b.Objects, "object"))
+	share := "" // of small content, the envelope is most
+	if b.StoredBytes < b.SizeBytes {
+		share = percent(b.StoredBytes, b.SizeBytes)
+	}
+	w.row("stored", count(b.StoredBytes), plural(b.Objects, "object"), share)
 	w.row("holders", count(b.Holders))
 	if b.Upload != nil {
 		w.row("uploaded", timestamp(b.Upload.UploadedAt), "protected until "+timestamp(b.Upload.ExpiresAt))

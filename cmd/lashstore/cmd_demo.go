@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,8 +13,7 @@ import (
 
 // demo is one run of the demonstration.
 type demo struct {
-	app     *app
-	dir     string
+	app     *app // with the directory and the bucket of the demonstration
 	session lashstore.SessionID
 	doc     demoDocument
 }
@@ -24,7 +22,8 @@ type demo struct {
 type demoDocument struct {
 	SessionID   lashstore.SessionID `json:"session_id"`
 	Dir         string              `json:"dir"`
-	Kept        bool                `json:"kept"` // the directory is still there
+	Bucket      string              `json:"bucket,omitempty"`
+	Kept        bool                `json:"kept"` // directory and objects are still there
 	Turns       []demoTurn          `json:"turns"`
 	Killed      demoKilled          `json:"killed"`
 	Reclaimed   demoReclaimed       `json:"reclaimed"`
@@ -63,11 +62,11 @@ type demoReclaimed struct {
 
 // demoStorage compares what was stored with what it takes.
 type demoStorage struct {
-	LogicalBytes  int64 `json:"logical_bytes"`  // of all components of all revisions
-	DistinctBytes int64 `json:"distinct_bytes"` // of their distinct contents
-	DiskBytes     int64 `json:"disk_bytes"`     // of all files, databases included
-	SavedByDedup  int64 `json:"saved_by_deduplication_bytes"`
-	SavedByCodec  int64 `json:"saved_by_compression_bytes"`
+	LogicalBytes   int64 `json:"logical_bytes"`  // of all components of all revisions
+	DistinctBytes  int64 `json:"distinct_bytes"` // of those that differ as a whole
+	DiskBytes      int64 `json:"disk_bytes"`     // of all files and objects, databases included
+	SavedByEqual   int64 `json:"saved_by_equal_contents_bytes"`
+	SavedByStorage int64 `json:"saved_by_chunks_deltas_compression_bytes"`
 }
 
 func (a *app) demoCommand() *cobra.Command {
@@ -78,7 +77,8 @@ func (a *app) demoCommand() *cobra.Command {
 2 MiB that grows. The first worker is killed in the middle of the third turn;
 a second one takes over and finishes. Everything is then read back and checked.
 
-The data goes to a temporary directory that is removed, unless --dir is given.`,
+The data goes to a temporary directory that is removed, unless --dir is given, and
+with --bucket to a prefix of its own in the bucket that is emptied.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.demo(cmd.Context(), cmd.Flags().Changed("dir"))
@@ -88,18 +88,25 @@ The data goes to a temporary directory that is removed, unless --dir is given.`,
 
 func (a *app) demo(ctx context.Context, keep bool) (err error) {
 	start := a.now()
-	d := &demo{app: a, dir: a.flags.dir, session: "demo"}
+	scratch := *a
+	d := &demo{app: &scratch, session: "demo"}
 	if keep {
 		d.session = lashstore.SessionID("demo-" + start.UTC().Format("20060102-150405.000"))
 	} else {
-		if d.dir, err = os.MkdirTemp("", "lashstore-demo-*"); err != nil {
+		remove, err := d.useScratch()
+		if err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, os.RemoveAll(d.dir)) }()
+		defer func() { err = errors.Join(err, remove(ctx)) }()
 	}
-	d.doc = demoDocument{SessionID: d.session, Dir: d.dir, Kept: keep}
+	flags := d.app.flags
+	b, err := flags.parseBucket()
+	if err != nil {
+		return err
+	}
+	d.doc = demoDocument{SessionID: d.session, Dir: flags.dir, Bucket: b.String(), Kept: keep}
 
-	before, err := diskBytes(d.dir)
+	before, err := d.occupied(ctx)
 	if err != nil {
 		return err
 	}
@@ -108,7 +115,7 @@ func (a *app) demo(ctx context.Context, keep bool) (err error) {
 			return fmt.Errorf("demo: %w", err)
 		}
 	}
-	if err := d.measure(before); err != nil {
+	if err := d.measure(ctx, before); err != nil {
 		return err
 	}
 	d.doc.ElapsedTime = a.now().Sub(start).Milliseconds()
@@ -126,7 +133,7 @@ func (d *demo) say(format string, args ...any) error {
 
 // withStore opens the store for the time of a call.
 func (d *demo) withStore(ctx context.Context, use func(lashstore.Store) error) (err error) {
-	store, err := d.app.openStore(ctx, d.dir, false)
+	store, err := d.app.openStore(ctx, false)
 	if err != nil {
 		return err
 	}
@@ -136,7 +143,11 @@ func (d *demo) withStore(ctx context.Context, use func(lashstore.Store) error) (
 
 // prepare creates the session and enqueues the inputs.
 func (d *demo) prepare(ctx context.Context) error {
-	if err := d.say("1. Create session %q in %s and enqueue %s.", d.session, d.dir, plural(demoTurns, "input")); err != nil {
+	where := d.doc.Dir
+	if d.doc.Bucket != "" {
+		where += " and " + d.doc.Bucket
+	}
+	if err := d.say("1. Create session %q in %s and enqueue %s.", d.session, where, plural(demoTurns, "input")); err != nil {
 		return err
 	}
 	return d.withStore(ctx, func(store lashstore.Store) (err error) {

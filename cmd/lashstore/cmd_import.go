@@ -110,7 +110,8 @@ func (a *app) importJobs(ctx context.Context, store lashstore.Store, jobs []job)
 	doc := importDocument{Imports: []imported{}}
 	var failed error
 	for i, j := range jobs {
-		bar := a.newBar(j)
+		bar := a.bar(int64(j.plan.Steps), string(j.id), progressbar.OptionShowCount(),
+			progressbar.OptionSetItsString("steps"), progressbar.OptionShowIts())
 		res, err := transcript.Import(ctx, store, j.plan, j.id, transcript.ImportOptions{
 			Owner: holder, Now: a.now, Cwd: cwd,
 			Progress: func(p transcript.Progress) { _ = bar.Set(p.Steps) }, // a bar that fails is no reason to stop
@@ -145,17 +146,6 @@ func showImports(w *tableWriter, doc importDocument) {
 	}
 }
 
-// newBar returns a progress bar, silent unless someone watches.
-func (a *app) newBar(j job) *progressbar.ProgressBar {
-	if !isTerminal(a.stderr) {
-		return progressbar.DefaultSilent(int64(j.plan.Steps))
-	}
-	return progressbar.NewOptions(j.plan.Steps,
-		progressbar.OptionSetWriter(a.stderr), progressbar.OptionSetDescription(shorten(printable(string(j.id)))),
-		progressbar.OptionShowCount(), progressbar.OptionSetItsString("steps"), progressbar.OptionShowIts(),
-		progressbar.OptionClearOnFinish())
-}
-
 // input is a source with what must be closed.
 type input struct {
 	transcript.Source
@@ -174,15 +164,15 @@ func (a *app) openSource(ctx context.Context, name string) (input, error) {
 	if err != nil {
 		return input{}, err
 	}
-	info, err := f.Stat()
+	total, err := contentBytes(f)
 	if err != nil {
 		return input{}, errors.Join(err, f.Close())
 	}
-	if !info.Mode().IsRegular() {
+	if total == unknownBytes {
 		in, err := spool(ctx, name, f)
 		return in, errors.Join(err, f.Close())
 	}
-	return input{Source: transcript.Source{Name: name, Reader: f, Size: info.Size()}, close: f.Close}, nil
+	return input{Source: transcript.Source{Name: name, Reader: f, Size: total}, close: f.Close}, nil
 }
 
 func spool(ctx context.Context, name string, r io.Reader) (input, error) {

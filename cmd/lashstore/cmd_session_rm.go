@@ -74,7 +74,7 @@ func (a *app) sessionRemove(ctx context.Context, id lashstore.SessionID, yes boo
 
 // confirm asks on a terminal. Where nobody can be asked, the answer is no.
 func (a *app) confirm(question string) error {
-	if !isTerminal(a.stdin) {
+	if !a.terminal(a.stdin) {
 		return usagef("this deletes for good; say --yes where nobody can be asked")
 	}
 	if _, err := fmt.Fprint(a.stderr, question); err != nil {

@@ -26,11 +26,8 @@ func (d *demo) startWorker(ctx context.Context, number int) (*demoProcess, error
 	if err != nil {
 		return nil, err
 	}
-	args := []string{
-		"demo-worker", "--dir", d.dir, "--tenant", d.app.flags.tenant, "--durability", d.app.flags.durability.value,
-		"--profile", d.app.flags.profile.value, "--output", outputTable,
-		"--session", string(d.session), "--worker", fmt.Sprintf("worker-%d", number),
-	}
+	args := append([]string{"demo-worker"}, d.app.flags.arguments()...)
+	args = append(args, "--output", outputTable, "--session", string(d.session), "--worker", fmt.Sprintf("worker-%d", number))
 	if number == 1 {
 		args = append(args, "--pause-in-turn", fmt.Sprint(demoPausedTurn))
 	}

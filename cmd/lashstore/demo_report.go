@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 
 	"github.com/lashstore/lashstore"
 )
@@ -93,38 +90,6 @@ func (d *demo) checkCounts(ctx context.Context, s lashstore.Session) error {
 	return nil
 }
 
-// measure compares what was stored with what the files take.
-func (d *demo) measure(before int64) error {
-	after, err := diskBytes(d.dir)
-	if err != nil {
-		return err
-	}
-	st := &d.doc.Storage
-	st.DiskBytes = after - before
-	st.SavedByDedup = st.LogicalBytes - st.DistinctBytes
-	st.SavedByCodec = st.DistinctBytes - st.DiskBytes
-	return nil
-}
-
-// diskBytes adds up the files below a directory, which need not exist.
-func diskBytes(dir string) (int64, error) {
-	var total int64
-	err := filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() {
-			return err
-		}
-		info, err := entry.Info()
-		if err == nil {
-			total += info.Size()
-		}
-		return err
-	})
-	if errors.Is(err, os.ErrNotExist) {
-		return total, nil // there was none yet, or a file went away meanwhile
-	}
-	return total, err
-}
-
 func (d *demo) show(w *tableWriter) {
 	w.line("")
 	w.row("TURN", "REVISION", "WORKER", "STATE", "DIGEST")
@@ -132,19 +97,20 @@ func (d *demo) show(w *tableWriter) {
 		w.row(t.Turn, t.Revision, t.Worker, size(t.StateBytes), t.StateDigest)
 	}
 	st := d.doc.Storage
-	percent := func(n int64) string {
-		const whole = 100
-		return fmt.Sprintf("%d %%", n*whole/max(st.LogicalBytes, 1))
-	}
+	share := func(what string, n int64) { w.row(what, size(n), percent(n, st.LogicalBytes)) }
 	w.line("")
-	w.row("checkpoints of all revisions", size(st.LogicalBytes), percent(st.LogicalBytes))
-	w.row("saved by deduplication", size(st.SavedByDedup), percent(st.SavedByDedup))
-	w.row("saved by compression", size(st.SavedByCodec), percent(st.SavedByCodec))
-	w.row("on disk, databases included", size(st.DiskBytes), percent(st.DiskBytes))
+	share("checkpoints of all revisions", st.LogicalBytes)
+	share("saved: contents stored before", st.SavedByEqual)
+	share("saved: equal chunks, deltas, compression", st.SavedByStorage)
+	share("stored, databases included", st.DiskBytes)
 	w.line("")
 	w.row(fmt.Sprintf("Five turns, five commits, %d nodes, nothing queued: nothing was lost and nothing ran twice (%d ms).",
 		d.doc.Nodes, d.doc.ElapsedTime))
 	if d.doc.Kept {
-		w.row(fmt.Sprintf("Look at it: lashstore --dir %s session show %s", d.dir, d.session))
+		bucket := ""
+		if d.doc.Bucket != "" {
+			bucket = fmt.Sprintf(" --bucket '%s'", d.doc.Bucket)
+		}
+		w.row(fmt.Sprintf("Look at it: lashstore --dir %s%s session show %s", d.doc.Dir, bucket, d.session))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/lashstore/lashstore"
+	"github.com/lashstore/lashstore/cas/s3cas"
 	"github.com/lashstore/lashstore/transcript"
 )
 
@@ -31,6 +32,8 @@ var (
 	errInputFile = errors.New("input file")
 	// errNoData: the data directory, or the tenant in it, does not exist.
 	errNoData = errors.New("no data")
+	// errUnhealthy: a check of the doctor failed.
+	errUnhealthy = errors.New("something is wrong")
 )
 
 func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
@@ -42,6 +45,8 @@ type failure struct {
 	File    string `json:"file,omitempty"` // malformed input: where
 	Line    int    `json:"line,omitempty"`
 	Path    string `json:"path,omitempty"`
+	Reason  string `json:"reason,omitempty"` // S3: why, as far as somebody can do something about it
+	Hint    string `json:"hint,omitempty"`   // S3: what to do
 }
 
 // kind is what the command line makes of an error.
@@ -78,6 +83,8 @@ func kinds() []kind {
 		{lashstore.ErrBatchHeld, "", exitConflict},
 		{lashstore.ErrWrongSession, "", exitConflict},
 		{lashstore.ErrBusy, "", exitConflict},
+		{lashstore.ErrWrongTier, "", exitConflict},
+		{errUnhealthy, "unhealthy", exitFailure},
 		{lashstore.ErrLimitExceeded, "", exitUsage},
 		{lashstore.ErrGraphInvalid, "", exitUsage},
 		{lashstore.ErrUnknownReference, "", exitUsage},
@@ -115,6 +122,9 @@ func (a *app) report(err error) int {
 	f := failure{Code: code, Message: err.Error()}
 	if in, ok := errors.AsType[*transcript.InputError](err); ok {
 		f.File, f.Line, f.Path = in.File, in.Line, in.Path
+	}
+	if s3, ok := errors.AsType[*s3cas.Error](err); ok {
+		f.Reason, f.Hint = string(s3.Reason), s3.Hint
 	}
 	enc := json.NewEncoder(a.stderr)
 	enc.SetEscapeHTML(false)

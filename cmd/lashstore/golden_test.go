@@ -22,11 +22,18 @@ type console struct {
 	dir   string
 	clock time.Time
 	env   map[string]string
+	// watched makes standard error a terminal. The rest is what doctor is told.
+	watched bool
+	disk    volume
+	files   uint64
 }
 
 func newConsole(t *testing.T) *console {
 	t.Helper()
-	return &console{dir: filepath.Join(t.TempDir(), "data"), clock: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	return &console{
+		dir: filepath.Join(t.TempDir(), "data"), clock: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		disk: volume{kind: "ext", freeBytes: 5 << 30}, files: 4096,
+	}
 }
 
 type outcome struct {
@@ -53,6 +60,9 @@ func (c *console) run(t *testing.T, stdin string, args ...string) outcome {
 		now:        func() time.Time { return now },
 		executable: func() (string, error) { return "", errors.New("not in this test") },
 		workDir:    func() (string, error) { return "/work", nil },
+		terminal:   func(stream any) bool { return c.watched && stream == any(&stderr) },
+		volume:     func(string) (volume, error) { return c.disk, nil },
+		openFiles:  func() (uint64, error) { return c.files, nil },
 	}, args)
 	return outcome{stdout.String(), stderr.String(), exit}
 }

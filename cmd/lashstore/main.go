@@ -26,5 +26,8 @@ func run() int {
 		now:        time.Now,
 		executable: os.Executable,
 		workDir:    os.Getwd,
+		terminal:   isTerminal,
+		volume:     volumeOf,
+		openFiles:  openFileLimit,
 	}, os.Args[1:])
 }

@@ -89,6 +89,12 @@ func size(n int64) string {
 	return humanize.IBytes(uint64(max(n, 0)))
 }
 
+// percent is a part of a whole, cut to whole percent.
+func percent(part, whole int64) string {
+	const hundred = 100
+	return fmt.Sprintf("%d %%", int64(float64(part)*hundred/float64(max(whole, 1))))
+}
+
 func count[N ~int | ~int64 | ~uint64](n N) string {
 	if uint64(n) > math.MaxInt64 {
 		return fmt.Sprint(n)

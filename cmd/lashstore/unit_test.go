@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lashstore/lashstore"
+	"github.com/lashstore/lashstore/cas/s3cas"
 	"github.com/lashstore/lashstore/transcript"
 )
 
@@ -40,6 +41,9 @@ func TestClassify(t *testing.T) {
 		{&lashstore.CorruptBlobError{}, "corrupt_blob", exitCorrupt},
 		{&lashstore.CorruptRecordError{Err: lashstore.ErrInvalid}, "corrupt_record", exitCorrupt},
 		{lashstore.ErrReadOnly, "read_only", exitFailure},
+		{&lashstore.WrongTierError{}, "wrong_tier", exitConflict},
+		{fmt.Errorf("%w: x", errUnhealthy), "unhealthy", exitFailure},
+		{&s3cas.Error{Kind: lashstore.ErrStorage}, "storage", exitFailure},
 		{context.Canceled, "canceled", exitFailure},
 	}
 	for _, tt := range tests {
