@@ -27,7 +27,7 @@ type deltaCodec struct {
 //nolint:gochecknoglobals // a cache without state that anyone can observe
 var deltaCodecs = [...]*deltaCodec{
 	{window: 128 << 10, level: zstd.SpeedFastest, free: make(chan *zstd.Encoder, 2*maxEncoders)},
-	{window: 512 << 10, level: zstd.SpeedFastest, free: make(chan *zstd.Encoder, maxEncoders)},
+	{window: 512 << 10, level: zstd.SpeedDefault, free: make(chan *zstd.Encoder, maxEncoders)},
 	// A manifest is mostly digests: it takes larger tables to find one among 5,000.
 	{window: 8 << 20, level: zstd.SpeedBetterCompression, free: make(chan *zstd.Encoder, 1)},
 }

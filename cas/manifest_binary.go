@@ -25,7 +25,7 @@ import (
 //	CRC-32C    4 bytes, big-endian, of everything before it
 //
 // A chunk's bytes depend on nothing around it, so that manifests of similar content
-// differ little; see manifest_chain.go.
+// differ little; see root.go.
 const (
 	manifestMagic   = "\x89LSM"
 	manifestVersion = 2

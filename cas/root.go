@@ -241,9 +241,11 @@ func (s *Store) FindManifest(ctx context.Context, content, object lashstore.Dige
 		}
 		known[next] = g
 		chain = append(chain, next)
-		if next, err = diffFrom(raw); err != nil {
+		earlier, err := diffFrom(raw)
+		if err != nil {
 			return fail(&lashstore.CorruptBlobError{Digest: next, Key: manifestKey, Reason: err.Error()})
 		}
+		next = earlier
 	}
 	root := chainRoot(chain)
 	m, err := s.openManifest(ctx, root, func(d lashstore.Digest) (Generation, bool) {

@@ -39,15 +39,17 @@ func (d *countingDriver) take() (puts, size int64) {
 	return puts, size
 }
 
-const turns = 100
-
 // A large state that changes a little each turn takes little more room than the
 // changes with its history, little more than itself without, and one or two puts a
 // turn: the budget of design section 11, on content that does not compress, which is
 // the hardest.
 func TestStorageBudget(t *testing.T) {
 	t.Parallel()
-	const changed = turns * testenv.StateChangedBytes
+	turns := 100
+	if testing.Short() {
+		turns = 15
+	}
+	changed := int64(turns * testenv.StateChangedBytes)
 	for _, edit := range testenv.StateEdits() {
 		t.Run(edit.Name, func(t *testing.T) {
 			t.Parallel()
@@ -67,10 +69,10 @@ func TestStorageBudget(t *testing.T) {
 				}
 				stored += size
 			}
-			if limit := int64(3 * changed); stored > limit {
+			if limit := 3 * changed; stored > limit {
 				t.Errorf("history: %d bytes stored for %d changed, want at most 3 times", stored, changed)
 			}
-			t.Logf("history kept: %.2f times the changed bytes", float64(stored)/changed)
+			t.Logf("history kept: %.2f times the changed bytes", float64(stored)/float64(changed))
 			s.close()
 
 			// A few turns trim the history to the last revision.
