@@ -40,11 +40,15 @@ test: ## go vet and all tests that need no server (TESTFLAGS=)
 	$(GO) vet ./...
 	$(GOTEST) $(TESTFLAGS) ./...
 
-race: ## all tests under the race detector; needs a C compiler
+# Tests that count bytes, by one goroutine or with nothing shared, and take minutes
+# under the race detector.
+RACE_SKIP = ^Test(SegmentsAreBounded|AnyChangedByteOfASegmentIsFound|SmallEditStoresLittle|CopyForwardBoundsSpace|ScatteredEditsStoreLittle|OddPredecessors|NoCopyForwardWithHistory|S3Conformance)
+
+race: ## the tests under the race detector, but for RACE_SKIP; needs a C compiler
 	@command -v "$$($(GO) env CC)" >/dev/null || { \
 	  echo "make race: the race detector needs cgo, and no C compiler ($$($(GO) env CC)) was found." >&2; \
 	  echo "Install gcc or clang, or name one with CC=." >&2; exit 1; }
-	CGO_ENABLED=1 $(GOTEST) -race -timeout 20m $(TESTFLAGS) ./...
+	CGO_ENABLED=1 $(GOTEST) -race -short -skip '$(RACE_SKIP)' -timeout 20m $(TESTFLAGS) ./...
 
 integration: s3-program ## end-to-end tests, with S3 servers of their own (S3_SERVERS=)
 	LASHSTORE_CI=1 $(S3SERVER) exec -go '$(GO)' -servers '$(S3_SERVERS)' -- \
