@@ -62,7 +62,11 @@
 // of an object that is read whole can change unseen, and lets damage be found before
 // anything is decompressed. A segment's payload is its chunks, each in its own form,
 // so that a range of content costs a range of the object; then the digests in the
-// manifest protect what is read, and the header is not looked at.
+// manifest protect what is read, and the header is not looked at: damage to it harms
+// nobody, and reading the object whole finds it.
+//
+// The digest of a segment or manifest is BLAKE3 in its key-derivation mode, so that no
+// content has the name of a part, whatever its bytes.
 //
 // # Guarantees
 //
