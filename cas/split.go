@@ -136,6 +136,14 @@ func (sp *splitter) small(ctx context.Context, raw []byte) error {
 		return err
 	}
 	sp.fresh = make(map[lashstore.Digest]int)
+	if err := sp.compare(ctx, w); err != nil {
+		return err
+	}
+	if hopeful, err := sp.probe(w); err != nil {
+		return err
+	} else if !hopeful {
+		return sp.single(ctx, raw)
+	}
 	if err := sp.encode(ctx, w); err != nil {
 		return err
 	}
@@ -183,6 +191,33 @@ func (sp *splitter) single(ctx context.Context, raw []byte) error {
 	return nil
 }
 
+// probe reports whether anything of small content is like the predecessor: whether a
+// chunk is there, or one of three changed ones would do as a delta. If not, encoding
+// all of them would be in vain.
+func (sp *splitter) probe(w *window) (hopeful bool, err error) {
+	for i := range w.pieces {
+		if w.pieces[i].reused != nil {
+			return true, nil
+		}
+	}
+	e := chunkEncoder{store: sp.store}
+	for _, i := range []int{0, len(w.pieces) / 2, len(w.pieces) - 1} {
+		p := &w.pieces[i]
+		if p.base.content == nil {
+			continue
+		}
+		out, form, err := e.encode(sp.memory.arenas[0][:0], p.raw, p.base.content, p.base.whole, p.base.chain)
+		if err != nil {
+			return false, err
+		}
+		sp.memory.arenas[0] = out
+		if form == FormDelta {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // cut stores content as chunks. Reading, encoding and putting end together: the
 // first that fails stops the others.
 func (sp *splitter) cut(ctx context.Context) error {
@@ -226,6 +261,9 @@ func (sp *splitter) consume(ctx context.Context, windows *windows) error {
 		w, ok := windows.next(ctx)
 		if !ok {
 			return nil
+		}
+		if err := sp.compare(ctx, w); err != nil {
+			return err
 		}
 		if err := sp.encode(ctx, w); err != nil {
 			return err

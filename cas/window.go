@@ -208,9 +208,8 @@ func (ws *windows) close() error {
 	return ws.err
 }
 
-// encode hashes the window's chunks, compares them with the predecessor's, and
-// encodes those that are new.
-func (sp *splitter) encode(ctx context.Context, w *window) error {
+// compare hashes the window's chunks and finds them in the predecessor.
+func (sp *splitter) compare(ctx context.Context, w *window) error {
 	w.pieces = w.pieces[:0]
 	at := 0
 	for _, end := range w.ends {
@@ -230,12 +229,17 @@ func (sp *splitter) encode(ctx context.Context, w *window) error {
 		return err
 	}
 	sp.match(w)
+	return nil
+}
+
+// encode encodes those of the window's chunks that are new.
+func (sp *splitter) encode(ctx context.Context, w *window) error {
 	compressible := sp.compressible()
 	probeOnly := sp.dense >= maxMisses
 	for i := range sp.memory.arenas {
 		sp.memory.arenas[i] = sp.memory.arenas[i][:0]
 	}
-	err = sp.parallel(ctx, w, func(worker int, p *piece) error {
+	err := sp.parallel(ctx, w, func(worker int, p *piece) error {
 		if p.reused != nil || p.twin >= 0 {
 			return nil
 		}

@@ -237,7 +237,7 @@ func TestS3CommitsInAStorm(t *testing.T) {
 		if faults < 50 || failed.Load() == 0 {
 			t.Errorf("%d faults and %d failed commits are no storm", faults, failed.Load())
 		}
-		f.noUploads(racing)
+		f.noUploads(stormy)
 		f.afterTheStorm(dir, sessions, 2*turns)
 	})
 }

@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -40,10 +41,12 @@ func StateEdits() []StateEdit {
 	}
 }
 
-// Noise returns a source of bytes that do not compress.
+// Noise returns a source of bytes that do not compress, the same for the same seed.
 func Noise(seed uint64) (*rand.Rand, func(n int) []byte) {
-	src := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), 1})
-	return rand.New(src), func(n int) []byte {
+	var key [32]byte
+	binary.BigEndian.PutUint64(key[:], seed)
+	src := rand.NewChaCha8(key)
+	return rand.New(src), func(n int) []byte { //nolint:gosec // repeatable on purpose
 		b := make([]byte, n)
 		_, _ = src.Read(b) // never fails
 		return b
