@@ -115,18 +115,21 @@ func (b *stageBatch) store(ctx context.Context, d lashstore.Digest, content larg
 	}
 	src := source{r: bytes.NewReader(content.bytes), descriptor: content.descriptor, digest: d}
 	state := &stagedState{key: b.h.recentKey(content.key), bytes: content.bytes}
-	if err := b.follow(ctx, before, &src, state); err != nil {
+	if err := b.follow(ctx, before, &src, state, !content.frame); err != nil {
 		return err
 	}
 	st, err := s.stage(ctx, b.h.holder(), src)
-	state.manifest = st.manifest
+	if state.manifest = st.manifest; content.frame {
+		state = nil // the next commit does not follow it
+	}
 	b.note(d, st.content, err == nil, append(reserved, st.reserved...), state)
 	return err
 }
 
 // follow sets what content follows. A predecessor that is damaged is not followed: a
-// new state in its place is what mends the session.
-func (b *stageBatch) follow(ctx context.Context, before metadata.Predecessor, src *source, state *stagedState) error {
+// new state in its place is what mends the session. take says whether to take its bytes
+// from memory.
+func (b *stageBatch) follow(ctx context.Context, before metadata.Predecessor, src *source, state *stagedState, take bool) error {
 	if before.Digest.IsZero() {
 		return nil
 	}
@@ -135,7 +138,10 @@ func (b *stageBatch) follow(ctx context.Context, before metadata.Predecessor, sr
 	if before.Aged != nil {
 		p.Aged = func(d lashstore.Digest) bool { return before.Aged[d] }
 	}
-	if state.old = s.recent.take(state.key, before.Digest); state.old != nil {
+	if take {
+		state.old = s.recent.take(state.key, before.Digest)
+	}
+	if state.old != nil {
 		p.Manifest, p.Content = state.old.manifest, state.old.content
 	} else {
 		m, _, err := s.manifest(ctx, before.Digest, before.Content)

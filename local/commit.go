@@ -57,6 +57,7 @@ type commitPlan struct {
 // largeContent is content for the tier whose bytes are at hand.
 type largeContent struct {
 	key        string // of the component
+	frame      bool   // a frame's, which the next commit's component does not follow
 	bytes      []byte
 	descriptor lashstore.Descriptor
 }
@@ -74,14 +75,14 @@ func newCommitPlan(h *session, c *lashstore.Commit) *commitPlan {
 		cp := *c.Checkpoint
 		cp.Components = make(map[string]lashstore.Component, len(c.Checkpoint.Components))
 		for key, comp := range c.Checkpoint.Components {
-			cp.Components[key] = p.reference(key, comp)
+			cp.Components[key] = p.reference(key, comp, false)
 		}
 		clone.Checkpoint = &cp
 	}
 	clone.Frames = slices.Clone(c.Frames)
 	for i := range clone.Frames {
 		if st := clone.Frames[i].ExecutionState; st != nil {
-			ref := p.reference(lashstore.ComponentExecutionState, *st)
+			ref := p.reference(lashstore.ComponentExecutionState, *st, true)
 			clone.Frames[i].ExecutionState = &ref
 		}
 	}
@@ -95,7 +96,7 @@ func newCommitPlan(h *session, c *lashstore.Commit) *commitPlan {
 	return p
 }
 
-func (p *commitPlan) reference(key string, comp lashstore.Component) lashstore.Component {
+func (p *commitPlan) reference(key string, comp lashstore.Component, frame bool) lashstore.Component {
 	if !comp.IsChange() {
 		p.refs[comp.Ref.Digest] = struct{}{}
 		comp.Bytes, comp.Hydrated = nil, false
@@ -105,8 +106,8 @@ func (p *commitPlan) reference(key string, comp lashstore.Component) lashstore.C
 	digest, size := lashstore.DigestOf(comp.Bytes), int64(len(comp.Bytes))
 	if size <= p.h.store.opts.Profile.InlineLimit() {
 		p.inline[digest] = &metadata.Content{Size: size, Bytes: comp.Bytes}
-	} else {
-		p.large[digest] = largeContent{key: key, bytes: comp.Bytes, descriptor: d}
+	} else if _, known := p.large[digest]; !known { // a frame's may be the component's
+		p.large[digest] = largeContent{key: key, frame: frame, bytes: comp.Bytes, descriptor: d}
 	}
 	return lashstore.Component{Ref: lashstore.BlobRef{Digest: digest, SizeBytes: size}, Revision: comp.Revision, Descriptor: d}
 }
