@@ -47,11 +47,8 @@ func (h *session) settleRefs(ctx context.Context, db *metadata.SessionDB, refs [
 		set[d] = struct{}{}
 	}
 	var reserved []lashstore.Digest
-	defer func() {
-		if err != nil {
-			h.discard(ctx, db, reserved)
-		}
-	}()
+	var held map[lashstore.Digest]*metadata.Content
+	defer func() { h.discard(ctx, db, surplus(reserved, held)) }()
 	for range commitAttempts {
 		batch := &stageBatch{h: h, db: db, refs: set, fresh: make(map[lashstore.Digest]*metadata.Content)}
 		err = batch.run(ctx)
@@ -59,7 +56,9 @@ func (h *session) settleRefs(ctx context.Context, db *metadata.SessionDB, refs [
 		if err != nil {
 			return err
 		}
-		err = h.store.flush(ctx, func() error { return apply(batch.fresh, h.verifier(batch.fresh)) })
+		if err = h.store.flush(ctx, func() error { return apply(batch.fresh, h.verifier(batch.fresh)) }); err == nil {
+			held = batch.fresh
+		}
 		if !errors.Is(err, metadata.ErrReservationLost) {
 			break
 		}

@@ -116,6 +116,7 @@ func (b *stageBatch) store(ctx context.Context, d lashstore.Digest, content larg
 	src := source{r: bytes.NewReader(content.bytes), descriptor: content.descriptor, digest: d}
 	state := &stagedState{key: b.h.recentKey(content.key), bytes: content.bytes}
 	if err := b.follow(ctx, before, &src, state, !content.frame); err != nil {
+		b.note(d, metadata.Content{}, false, reserved, nil)
 		return err
 	}
 	st, err := s.stage(ctx, b.h.holder(), src)

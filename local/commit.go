@@ -143,6 +143,26 @@ func (p *commitPlan) run(ctx context.Context, db *metadata.SessionDB) (res lashs
 	return res, nil
 }
 
+// surplus returns what was reserved, by earlier attempts too, and is not a part of the
+// content that a transaction will hold: manifests whose objects were gone, or what
+// was stored before a reservation was lost.
+func surplus(reserved []lashstore.Digest, fresh map[lashstore.Digest]*metadata.Content) []lashstore.Digest {
+	needed := make(map[lashstore.Digest]bool)
+	for _, c := range fresh {
+		for _, o := range c.Objects {
+			needed[o.Digest] = true
+		}
+	}
+	var rest []lashstore.Digest
+	for _, d := range reserved {
+		if !needed[d] {
+			needed[d] = true // once
+			rest = append(rest, d)
+		}
+	}
+	return rest
+}
+
 // discard lets a settlement remove the edges of what was reserved and is not held
 // after all. If that fails too, an audit removes them: too many edges do no harm.
 func (h *session) discard(ctx context.Context, db *metadata.SessionDB, reserved []lashstore.Digest) {
@@ -191,6 +211,7 @@ func (p *commitPlan) prepare(ctx context.Context, db *metadata.SessionDB, reserv
 		return nil, err
 	}
 	maps.Copy(in.Fresh, batch.fresh)
+	in.Discard = surplus(*reserved, batch.fresh)
 	in.Verify = p.h.verifier(batch.fresh)
 	return in, nil
 }

@@ -21,6 +21,8 @@ type CommitInput struct {
 	// Verify re-reads the blob reservations the commit stands on, under the session's
 	// write lock; it returns [ErrReservationLost] if one is gone. Nil: there are none.
 	Verify func(context.Context) error
+	// Discard are objects that were reserved and are not needed after all.
+	Discard []lashstore.Digest
 }
 
 // commitTx is one commit while its transaction runs.
@@ -182,6 +184,9 @@ func (t *commitTx) commit(ctx context.Context, c *conn) (res lashstore.CommitRes
 		return res, err
 	}
 	if err := t.s.trim(ctx, c, t.rev, t.now); err != nil {
+		return res, err
+	}
+	if err := t.s.discard(ctx, c, t.in.Discard); err != nil {
 		return res, err
 	}
 	if t.in.Verify != nil {

@@ -303,13 +303,17 @@ func (s *SessionDB) Holds(ctx context.Context, digests []lashstore.Digest) (map[
 // the outbox, so that settling removes their edges unless they are held by then.
 func (s *SessionDB) Discard(ctx context.Context, objects []lashstore.Digest) error {
 	return s.write(ctx, "discard a reservation", func(ctx context.Context, c *conn) error {
-		for _, d := range objects {
-			if err := c.exec(ctx, `INSERT OR IGNORE INTO outbox (digest) VALUES (?)`, d.Bytes()); err != nil {
-				return err
-			}
-		}
-		return nil
+		return s.discard(ctx, c, objects)
 	})
+}
+
+func (s *SessionDB) discard(ctx context.Context, c *conn, objects []lashstore.Digest) error {
+	for _, d := range objects {
+		if err := c.exec(ctx, `INSERT OR IGNORE INTO outbox (digest) VALUES (?)`, d.Bytes()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // settleSlice bounds how many edges one settlement releases, and so how long it
