@@ -109,6 +109,11 @@ func (b *stageBatch) store(ctx context.Context, d lashstore.Digest, content larg
 	s := b.h.store
 	var reserved []lashstore.Digest
 	known, found, err := s.described(ctx, d, s.reserveFor(b.h.holder(), &reserved))
+	if errors.Is(err, lashstore.ErrCorruptBlob) {
+		// Another session's damage is no reason to refuse content that is at hand.
+		s.opts.Logger.Warn("store content anew, since its manifest in the tier is damaged", "digest", d.String(), "error", err)
+		err = nil
+	}
 	if err != nil || found {
 		b.note(d, known, found, reserved, nil)
 		return err

@@ -99,3 +99,38 @@ func TestPredecessorIsFollowedAfterARestart(t *testing.T) {
 		})
 	}
 }
+
+// The damage of one session is no reason to refuse another's content: a manifest of
+// it that cannot be read is passed over.
+func TestDamagedManifestOfAnotherSession(t *testing.T) {
+	t.Parallel()
+	driver := memcas.New()
+	rng, fill := testenv.Records(6)
+	state := fill(2 << 20)
+	s := openStorage(t, t.TempDir(), driver, lashstore.Retention{})
+	s.commit(state)
+	before := make(map[string]bool)
+	for _, info := range objectsOf(t, driver) {
+		before[info.Key] = true
+	}
+	state = testenv.StateEdits()[0].Apply(rng, fill, state)
+	s.commit(state)
+	for _, info := range objectsOf(t, driver) { // the second state's segment and difference
+		if !before[info.Key] {
+			if err := driver.Put(t.Context(), info.Key, []byte("something else")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	other := &storage{t: t, store: s.store}
+	var err error
+	other.session, _, err = s.store.CreateSession(t.Context(), lashstore.CreateSession{Meta: lashstore.SessionMeta{SessionID: "other"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.commit(state) // without a predecessor: whole, in objects of its own
+	if got := other.load(); !bytes.Equal(got, state) {
+		t.Error("the state is another")
+	}
+	s.close()
+}

@@ -196,3 +196,30 @@ func TestReserveForDeletedSession(t *testing.T) {
 		t.Errorf("a has %d holders", got)
 	}
 }
+
+// What a commit reserved in vain is let go of by the commit itself, and what it holds
+// is not, whatever it was told to let go of.
+func TestCommitDiscards(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	f := b.lease(t)
+	objects := b.stored(t, "needed")
+	b.stored(t, "in vain")
+	d := digestOf("content")
+	c := lashstore.Commit{
+		Fence: f, Config: testConfig(),
+		Checkpoint: &lashstore.Checkpoint{Components: map[string]lashstore.Component{
+			"state": lashstore.Unchanged(lashstore.BlobRef{Digest: d, SizeBytes: 1}),
+		}},
+	}
+	_, err := b.db.Commit(t.Context(), &CommitInput{
+		Commit:  &c,
+		Fresh:   map[lashstore.Digest]*Content{d: {Size: 1, Manifest: []byte("m"), Objects: objects}},
+		Discard: []lashstore.Digest{digestOf("in vain"), digestOf("needed")},
+	})
+	must(t, err)
+	b.settle(t)
+	if needed, vain := b.holders(t, "needed"), b.holders(t, "in vain"); needed != 1 || vain != 0 {
+		t.Errorf("%d holders of what is needed and %d of what is not, want 1 and 0", needed, vain)
+	}
+}

@@ -116,7 +116,7 @@ func (a *app) importJobs(ctx context.Context, store lashstore.Store, jobs []job)
 			Owner: holder, Now: a.now, Cwd: cwd,
 			Progress: func(p transcript.Progress) { _ = bar.Set(p.Steps) }, // a bar that fails is no reason to stop
 		})
-		_ = bar.Finish()
+		_ = bar.Finish() // likewise
 		if err != nil {
 			failed = err
 			if len(jobs) > 1 {
