@@ -26,6 +26,7 @@ func errorCodes() []errorCode {
 	return []errorCode{
 		{context.Canceled, codeCanceled, false},
 		{context.DeadlineExceeded, codeDeadlineExceeded, false},
+		{ErrCollectionRefused, "collection_refused", false},
 		{ErrCorruptRecord, "corrupt_record", false},
 		{ErrCorruptBlob, "corrupt_blob", false},
 		{ErrCorruptDatabase, "corrupt_database", false},

@@ -90,7 +90,7 @@ func sentinels() map[string]error {
 		"ErrRevisionNotFound": lashstore.ErrRevisionNotFound, "ErrUnknownReference": lashstore.ErrUnknownReference,
 		"ErrSourceKeyConflict": lashstore.ErrSourceKeyConflict, "ErrBatchNotFound": lashstore.ErrBatchNotFound,
 		"ErrBatchHeld": lashstore.ErrBatchHeld, "ErrAttachmentNotFound": lashstore.ErrAttachmentNotFound,
-		"ErrArtifactNotFound": lashstore.ErrArtifactNotFound, "ErrBlobNotFound": lashstore.ErrBlobNotFound,
+		"ErrArtifactNotFound": lashstore.ErrArtifactNotFound, "ErrBlobNotFound": lashstore.ErrBlobNotFound, "ErrCollectionRefused": lashstore.ErrCollectionRefused,
 		"ErrCorruptBlob": lashstore.ErrCorruptBlob, "ErrCorruptRecord": lashstore.ErrCorruptRecord,
 		"ErrCorruptDatabase": lashstore.ErrCorruptDatabase, "ErrSchemaVersion": lashstore.ErrSchemaVersion,
 		"ErrBusy": lashstore.ErrBusy, "ErrReadOnly": lashstore.ErrReadOnly, "ErrDiskFull": lashstore.ErrDiskFull,

@@ -302,6 +302,27 @@ func (e *SchemaVersionError) Error() string {
 // Unwrap returns [ErrSchemaVersion].
 func (e *SchemaVersionError) Unwrap() error { return ErrSchemaVersion }
 
+// CollectionRefusedError says why a collection deleted nothing.
+type CollectionRefusedError struct {
+	Reason string
+	Err    error // the cause, if it was an error
+}
+
+func (e *CollectionRefusedError) Error() string {
+	if e.Err == nil {
+		return fmt.Sprintf("%v: %s", ErrCollectionRefused, e.Reason)
+	}
+	return fmt.Sprintf("%v: %s: %v", ErrCollectionRefused, e.Reason, e.Err)
+}
+
+// Unwrap returns [ErrCollectionRefused] and the cause.
+func (e *CollectionRefusedError) Unwrap() []error {
+	if e.Err == nil {
+		return []error{ErrCollectionRefused}
+	}
+	return []error{ErrCollectionRefused, e.Err}
+}
+
 // StorageError says what was being done and to which file or object.
 type StorageError struct {
 	Op   string

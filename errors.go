@@ -72,6 +72,10 @@ var (
 	// Struct: [*SchemaVersionError].
 	ErrSchemaVersion = errors.New("unsupported database version")
 
+	// ErrCollectionRefused: a collection deleted nothing because something that it
+	// must know could not be read or trusted. Struct: [*CollectionRefusedError].
+	ErrCollectionRefused = errors.New("collection refused")
+
 	// ErrBusy: another writer held the database for too long. Repeat the identical call.
 	ErrBusy = errors.New("database busy")
 	// ErrReadOnly: a write on a read-only handle, file or directory.

@@ -93,9 +93,10 @@ func records() map[string]any {
 		ID: ref.Digest, ByteLen: 7, AttachmentMeta: lashstore.AttachmentMeta{MediaType: "image/png", Width: 7, Height: 11, Label: "pixel"},
 	}
 	return map[string]any{
-		"session_meta": &lashstore.SessionMeta{SessionID: "s", SessionName: "name", CreatedAt: at, Model: "m", Cwd: &cwd, Relation: picker.Relation},
+		"session_meta": &lashstore.SessionMeta{SessionID: "s", SessionName: "name", CreatedAt: at, Model: "m", Cwd: &cwd, Relation: picker.Relation, TTL: 36 * time.Hour},
 		"session_summary": &lashstore.SessionSummary{
-			SessionPickerInfo: picker, SessionName: "name", Model: "m", Incarnation: "00", CreatedAt: at, UpdatedAt: at, HeadRevision: 7, NodeCount: 2,
+			SessionPickerInfo: picker, SessionName: "name", Model: "m", Incarnation: "00", CreatedAt: at, UpdatedAt: at,
+			ExpiresAt: at.Add(36 * time.Hour), HeadRevision: 7, NodeCount: 2,
 		},
 		"head":               &head,
 		"frame":              &frame,

@@ -2,6 +2,7 @@ package lashstore
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"time"
 )
@@ -40,8 +41,16 @@ func (r SessionRelation) Validate() error {
 	}
 }
 
-// SessionMeta is what a session is called and where it came from. It is written at
-// creation and replaced only by SetMeta.
+// Bounds of a session's time to live. Below a second the collector, which comes by
+// now and then, could not keep what they promise; a session that is to outlive the
+// upper one needs none.
+const (
+	MinSessionTTL = time.Second
+	MaxSessionTTL = 3653 * 24 * time.Hour // ten years, leap days included
+)
+
+// SessionMeta is what a session is called, where it came from and how long it is
+// kept. It is written at creation and replaced only by SetMeta.
 type SessionMeta struct {
 	SessionID   SessionID       `json:"session_id"`
 	SessionName string          `json:"session_name"` // display name; empty means the session id
@@ -49,6 +58,61 @@ type SessionMeta struct {
 	Model       string          `json:"model"`        // model id at creation
 	Cwd         *string         `json:"cwd"`          // working directory of the creating process, if it said so
 	Relation    SessionRelation `json:"relation"`
+	// TTL is the time to live: once nothing was committed for that long, the
+	// collector may delete the session, as DeleteSession would; it does not while a
+	// lease is live or a batch is queued. Before the first commit it counts from
+	// CreatedAt, so an old one leaves no time. 0 means never; otherwise whole
+	// milliseconds from [MinSessionTTL] to [MaxSessionTTL]. In JSON it is "ttl_ms",
+	// left out if 0.
+	TTL time.Duration `json:"-"`
+}
+
+// ExpiresAt is when the session expires if updated is the time of its last commit,
+// or of its creation before the first one; zero means never. The end of what
+// [MaxTimeMS] can represent bounds it.
+func (m SessionMeta) ExpiresAt(updated time.Time) time.Time {
+	if m.TTL == 0 {
+		return time.Time{}
+	}
+	if updated.IsZero() {
+		updated = time.UnixMilli(0) // which databases store alike
+	}
+	at, last := updated.Add(m.TTL).UTC(), time.UnixMilli(MaxTimeMS).UTC()
+	if at.After(last) {
+		return last
+	}
+	return at
+}
+
+// sessionMetaJSON is the JSON form of [SessionMeta]; Go would write a duration in
+// nanoseconds.
+type sessionMetaJSON struct {
+	sessionMetaFields
+	TTL int64 `json:"ttl_ms,omitempty"`
+}
+
+// sessionMetaFields are the fields of [SessionMeta] without its methods.
+type sessionMetaFields SessionMeta
+
+// MarshalJSON writes the time to live in milliseconds.
+func (m SessionMeta) MarshalJSON() ([]byte, error) {
+	return json.Marshal(sessionMetaJSON{sessionMetaFields(m), m.TTL.Milliseconds()})
+}
+
+// UnmarshalJSON reads what MarshalJSON writes. Unknown fields are refused: metadata
+// is replaced as a whole, so one that a reader drops would be lost when it is set.
+func (m *SessionMeta) UnmarshalJSON(raw []byte) error {
+	in := sessionMetaJSON{sessionMetaFields(*m), m.TTL.Milliseconds()} // what is absent stays
+	if err := DecodeStrict(raw, &in); err != nil {
+		return err
+	}
+	// The check is for the conversion; Validate has the bounds.
+	if in.TTL < 0 || in.TTL > MaxSessionTTL.Milliseconds() {
+		return Invalid("ttl_ms", in.TTL, "is not within 0 to %d", MaxSessionTTL.Milliseconds())
+	}
+	*m = SessionMeta(in.sessionMetaFields)
+	m.TTL = time.Duration(in.TTL) * time.Millisecond
+	return nil
 }
 
 // Validate reports the first wrong field as an [*InvalidError].
@@ -70,7 +134,24 @@ func (m SessionMeta) Validate() error {
 			return err
 		}
 	}
+	if err := m.validateTTL(); err != nil {
+		return err
+	}
 	return m.Relation.Validate()
+}
+
+func (m SessionMeta) validateTTL() error {
+	switch {
+	case m.TTL == 0:
+		return nil
+	case m.TTL < MinSessionTTL, m.TTL > MaxSessionTTL:
+		return Invalid("ttl", m.TTL, "is neither 0 nor within %s to %s", MinSessionTTL, MaxSessionTTL)
+	case m.TTL%time.Millisecond != 0:
+		return Invalid("ttl", m.TTL, "is not in whole milliseconds")
+	case m.CreatedAt.Add(m.TTL).After(time.UnixMilli(MaxTimeMS)):
+		return Invalid("ttl", m.TTL, "ends after the year 9999, counted from the creation")
+	}
+	return nil
 }
 
 // SessionPickerInfo is what a list of sessions to resume shows. Both message facts
@@ -90,13 +171,16 @@ type SessionPickerInfo struct {
 // refreshes it shortly after a commit, so it may lag behind the session's head.
 type SessionSummary struct {
 	SessionPickerInfo
-	SessionName  string      `json:"session_name"`
-	Model        string      `json:"model"`
-	Incarnation  Incarnation `json:"incarnation"`
-	CreatedAt    time.Time   `json:"created_at"`
-	UpdatedAt    time.Time   `json:"updated_at"` // of the last commit; at first, of the creation
-	HeadRevision Revision    `json:"head_revision"`
-	NodeCount    int64       `json:"node_count"`
+	SessionName string      `json:"session_name"`
+	Model       string      `json:"model"`
+	Incarnation Incarnation `json:"incarnation"`
+	CreatedAt   time.Time   `json:"created_at"`
+	UpdatedAt   time.Time   `json:"updated_at"` // of the last commit; at first, of the creation
+	// ExpiresAt is UpdatedAt and the session's time to live; zero means never. The
+	// session is still there until the collector comes by.
+	ExpiresAt    time.Time `json:"expires_at,omitzero"`
+	HeadRevision Revision  `json:"head_revision"`
+	NodeCount    int64     `json:"node_count"`
 }
 
 // CreateSession is the input of Sessions.CreateSession.

@@ -59,3 +59,23 @@ func (s *Store) owners(ctx context.Context, root, owner string) (others []string
 	}
 	return others, nil
 }
+
+// CheckOwner makes sure that owner, and nobody else, has claimed the store's prefix. A
+// collector calls it before it deletes what it does not know.
+//
+// Errors: [lashstore.ErrWrongTier], and those of the driver.
+func (s *Store) CheckOwner(ctx context.Context, owner string) error {
+	root := s.opts.Prefix + ownerRoot
+	infos, err := s.driver.List(ctx, root, root, lashstore.MaxListLimit)
+	if err != nil {
+		return translate(opList, root, err)
+	}
+	if len(infos) == 1 && infos[0].Key == root+owner {
+		return nil
+	}
+	names := make([]string, len(infos))
+	for i, info := range infos {
+		names[i] = strings.TrimPrefix(info.Key, root)
+	}
+	return fmt.Errorf("check %s: owned by %q, not by %q alone: %w", root, names, owner, lashstore.ErrWrongTier)
+}

@@ -40,7 +40,7 @@ func (n need) missing(h *Harness) string {
 // scenarios lists all of them, in the order of the contract's files.
 func scenarios() []scenario {
 	return slices.Concat(
-		sessionScenarios(), catalogScenarios(), closingScenarios(), stateScenarios(),
+		sessionScenarios(), expiryScenarios(), catalogScenarios(), closingScenarios(), stateScenarios(),
 		graphScenarios(), tombstoneScenarios(), frameScenarios(),
 		commitScenarios(), turnScenarios(), refusalScenarios(), checkpointScenarios(), usageScenarios(),
 		leaseScenarios(), reclaimScenarios(), clockScenarios(),

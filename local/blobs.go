@@ -51,6 +51,7 @@ func (s *Store) upload(ctx context.Context, r io.Reader, opts lashstore.PutBlobO
 	}
 	return st, s.catalog.FinishUpload(ctx, holder, metadata.Upload{
 		Digest: st.ref.Digest, Size: st.ref.SizeBytes, Manifest: st.content.Manifest, UploadedAt: now, ExpiresAt: expires,
+		Objects: st.content.Objects,
 	})
 }
 

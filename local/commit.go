@@ -30,6 +30,7 @@ func (h *session) Commit(ctx context.Context, c lashstore.Commit) (res lashstore
 			return h.errorf("commit", err)
 		}
 		h.touch()
+		h.store.auto.committed()
 		return nil
 	})
 	return res, err

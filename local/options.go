@@ -64,6 +64,16 @@ type Options struct {
 	// ones are stored as differences from; 0 means [DefaultRecentBytes], negative none.
 	// A state that is not in it is stored with the chunks that changed as a whole.
 	RecentBytes int64
+	// Grace is how long content that nothing refers to is kept; nil means
+	// [lashstore.DefaultGrace].
+	Grace *time.Duration
+	// CollectEvery starts a collection in the background after so many commits of this
+	// store; 0 starts none. Failures are logged, and repeated with the next.
+	CollectEvery int
+	// CollectInterval starts a collection in the background so often; 0 starts none.
+	CollectInterval time.Duration
+	// OnCollect, if set, is given the report of each collection in the background.
+	OnCollect func(lashstore.CollectReport, error)
 	// ReadOnly opens without the right to write: nothing is created or migrated.
 	ReadOnly bool
 	// Processes answers whether a lease's holder is alive; nil means the operating
@@ -72,6 +82,9 @@ type Options struct {
 	// Now is the clock; nil means the system's. It may step back: the store's own
 	// notion of now does not.
 	Now func() time.Time
+	// Elapsed is a clock that only goes on, by which a collection finds out that the
+	// other was set; nil means the system's.
+	Elapsed func() time.Duration
 	// Rand is the source of tokens, ids and generations; nil means crypto/rand.
 	Rand io.Reader
 	// Logger receives what no caller is told, such as a failed background settle;
@@ -115,6 +128,10 @@ func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = time.Now //nolint:forbidigo // the one place that reads the system clock
 	}
+	if o.Elapsed == nil {
+		began := time.Now()                                           //nolint:forbidigo // the one place that reads the system clock
+		o.Elapsed = func() time.Duration { return time.Since(began) } //nolint:forbidigo // the same
+	}
 	if o.Rand == nil {
 		o.Rand = rand.Reader
 	}
@@ -138,6 +155,7 @@ func (o Options) Validate() error {
 		{"upload_ttl", o.UploadTTL},
 		{"source_key_retention", o.SourceKeyRetention},
 		{"busy_timeout", o.BusyTimeout},
+		{"collect_interval", o.CollectInterval},
 	} {
 		if d.value < 0 {
 			errs = append(errs, lashstore.Invalid(d.name, d.value, "must not be negative"))
@@ -145,6 +163,10 @@ func (o Options) Validate() error {
 	}
 	if len(o.TierName) > maxTierBytes {
 		errs = append(errs, lashstore.Invalid("tier_name", len(o.TierName), "has more than %d bytes", maxTierBytes))
+	}
+	errs = append(errs, lashstore.CollectOptions{Grace: o.Grace}.Validate())
+	if o.CollectEvery < 0 {
+		errs = append(errs, lashstore.Invalid("collect_every", o.CollectEvery, "must not be negative"))
 	}
 	if o.MaxOpenSessions < 0 {
 		errs = append(errs, lashstore.Invalid("max_open_sessions", o.MaxOpenSessions, "must not be negative"))

@@ -44,6 +44,16 @@ func (s *Store) create(ctx context.Context, req lashstore.CreateSession) (lashst
 	}
 	s.step(StepAdmitted)
 	h, err := s.attach(ctx, row, lashstore.OpenOptions{})
+	if req.Recreate && errors.Is(err, lashstore.ErrSessionDeleted) && row.State == metadata.SessionLive {
+		// It has expired, and whoever found that out has not told the catalog yet.
+		if err := s.finishDeletion(ctx, row); err != nil {
+			return nil, false, err
+		}
+		if row, admitted, err = s.catalog.Admit(ctx, req.Meta, true); err != nil {
+			return nil, false, err
+		}
+		h, err = s.attach(ctx, row, lashstore.OpenOptions{})
+	}
 	return h, admitted, err
 }
 
@@ -94,7 +104,7 @@ func (s *Store) attach(ctx context.Context, row metadata.SessionRow, opts lashst
 	// it a problem of the open.
 	err := h.with(ctx, func(ctx context.Context, db *metadata.SessionDB) error {
 		sum, unsettled, err := db.Summary(ctx)
-		if err == nil && (unsettled || sum.HeadRevision != row.HeadRevision) {
+		if err == nil && (unsettled || sum.HeadRevision != row.HeadRevision || !sum.ExpiresAt.Equal(row.ExpiresAt)) {
 			h.touch() // a process died before it settled
 		}
 		return err

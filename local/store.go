@@ -13,6 +13,7 @@ import (
 	"github.com/lashstore/lashstore"
 	"github.com/lashstore/lashstore/cas"
 	"github.com/lashstore/lashstore/cas/filecas"
+	"github.com/lashstore/lashstore/gc"
 	"github.com/lashstore/lashstore/metadata"
 )
 
@@ -28,6 +29,9 @@ type Store struct {
 	recent  *recent
 	metrics *metrics
 	settler *settler
+	// collector deletes what nothing refers to; auto runs it in the background.
+	collector *gc.Collector
+	auto      *autoCollector
 	// flushes paces writes to sessions: a token per write under way.
 	flushes chan struct{}
 	// owned is the driver to be closed with the store: the default one.
@@ -120,7 +124,11 @@ func (s *Store) assemble(ctx context.Context, dir string) (err error) {
 	s.cache = newCache(fitOpenFiles(s.opts.MaxOpenSessions), s.openDatabase, func(key cacheKey, err error) {
 		s.opts.Logger.Warn("close an idle session", "session_id", string(key.id), "error", err)
 	})
+	if s.collector, err = s.newCollector(); err != nil {
+		return errors.Join(err, s.catalog.Close())
+	}
 	s.settler = newSettler(s)
+	s.auto = newAutoCollector(s)
 	return nil
 }
 
@@ -190,6 +198,7 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	s.calls.Wait()
 	close(s.gone)
+	s.auto.close()
 	err := errors.Join(s.settler.close(), s.cache.close(), s.catalog.Close(), s.closeOwned())
 	if err != nil {
 		return fmt.Errorf("close store: %w", err)

@@ -34,6 +34,7 @@ type Catalog struct {
 	db    *database
 	opts  CatalogOptions
 	group *group
+	seq   *sequence // nil if it is read only
 }
 
 // OpenCatalog opens the catalog at path, creating it unless it is to be read only.
@@ -69,7 +70,19 @@ func OpenCatalog(ctx context.Context, path string, opts CatalogOptions) (*Catalo
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the catalog: %w", err), db.close())
 	}
-	return &Catalog{db: db, opts: opts, group: newGroup(db)}, nil
+	k := &Catalog{db: db, opts: opts}
+	if opts.ReadOnly {
+		k.group = newGroup(db, nil)
+		return k, nil
+	}
+	if k.seq, err = openSequence(dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the catalog: %w", err), db.close())
+	}
+	k.group = newGroup(db, k)
+	if err := k.checkSequence(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the catalog: %w", err), k.Close())
+	}
+	return k, nil
 }
 
 // noSessionsIn returns an error if the tenant's folder has session databases: then
@@ -88,7 +101,10 @@ func noSessionsIn(dir string) error {
 // Close waits for the calls in flight. Later calls fail with [lashstore.ErrClosed].
 func (k *Catalog) Close() error {
 	k.group.close()
-	return k.db.close()
+	if k.seq == nil {
+		return k.db.close()
+	}
+	return errors.Join(k.db.close(), k.seq.close())
 }
 
 // write runs fn in a transaction that it may share with other writes; if fn fails,

@@ -229,65 +229,20 @@ func (k *Catalog) Verify(ctx context.Context, h Holder, objects []Object) error 
 		if err != nil {
 			return err
 		}
-		for _, o := range objects {
-			found, err := c.one(ctx, `SELECT 1 FROM blob JOIN edge USING (digest)
-				WHERE digest=? AND generation=? AND present=1 AND holder=?`,
-				[]any{o.Digest.Bytes(), counter(o.Generation), holder}, new(int64))
-			if err != nil {
-				return err
-			}
-			if !found {
-				return fmt.Errorf("%s: %w", o.Digest, ErrReservationLost)
-			}
-		}
-		return nil
+		return k.verify(ctx, c, holder, objects)
 	})
 }
 
-// Release removes the edges from the holder to the digests. For a session it is
-// called under the session's write lock only.
-func (k *Catalog) Release(ctx context.Context, h Holder, digests []lashstore.Digest) error {
-	return k.write(ctx, "release blobs", func(ctx context.Context, c *conn) error {
-		var holder int64
-		found, err := c.one(ctx, `SELECT holder FROM holder WHERE kind=? AND key=?`, []any{h.kind, h.key}, &holder)
-		if err != nil || !found {
-			return err
-		}
-		for _, d := range digests {
-			if err := c.exec(ctx, `DELETE FROM edge WHERE digest=? AND holder=?`, d.Bytes(), holder); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// releaseSlice bounds how many edges one transaction removes.
-const releaseSlice = 1000
-
-// ReleaseAll removes all edges of a holder, a slice at a time, and then the holder.
-func (k *Catalog) ReleaseAll(ctx context.Context, h Holder) error {
-	for more := true; more; {
-		err := k.write(ctx, "release a holder", func(ctx context.Context, c *conn) error {
-			var holder int64
-			found, err := c.one(ctx, `SELECT holder FROM holder WHERE kind=? AND key=?`, []any{h.kind, h.key}, &holder)
-			if err != nil || !found {
-				more = false
-				return err
-			}
-			n, err := c.execCount(ctx, `DELETE FROM edge WHERE (digest, holder) IN
-				(SELECT digest, holder FROM edge WHERE holder=? LIMIT ?)`, holder, int64(releaseSlice))
-			if err != nil || n == releaseSlice {
-				return err
-			}
-			more = false
-			if err := c.exec(ctx, `DELETE FROM upload WHERE holder=?`, holder); err != nil {
-				return err
-			}
-			return c.exec(ctx, `DELETE FROM holder WHERE holder=?`, holder)
-		})
+func (k *Catalog) verify(ctx context.Context, c *conn, holder int64, objects []Object) error {
+	for _, o := range objects {
+		found, err := c.one(ctx, `SELECT 1 FROM blob JOIN edge USING (digest)
+			WHERE digest=? AND generation=? AND present=1 AND holder=?`,
+			[]any{o.Digest.Bytes(), counter(o.Generation), holder}, new(int64))
 		if err != nil {
 			return err
+		}
+		if !found {
+			return fmt.Errorf("%s: %w", o.Digest, ErrReservationLost)
 		}
 	}
 	return nil
@@ -362,19 +317,22 @@ type Upload struct {
 }
 
 // FinishUpload records an upload under its digest. An earlier upload of the same
-// content is released.
+// content is released. It returns [ErrReservationLost] if the hold expired before the
+// upload was through, and what it protected is gone or going.
 func (k *Catalog) FinishUpload(ctx context.Context, h Holder, u Upload) error {
 	return k.write(ctx, "finish an upload", func(ctx context.Context, c *conn) error {
-		holder, err := k.holderID(ctx, c, h, true)
+		holder, err := k.holderID(ctx, c, h, false)
 		if err != nil {
 			return err
 		}
-		var before int64
+		if err := k.verify(ctx, c, holder, u.Objects); err != nil {
+			return err
+		}
+		var before, objects int64
 		replaced, err := c.one(ctx, `SELECT holder FROM upload WHERE digest=?`, []any{u.Digest.Bytes()}, &before)
 		if err != nil {
 			return err
 		}
-		var objects int64
 		if _, err := c.one(ctx, `SELECT count(*) FROM edge WHERE holder=?`, []any{holder}, &objects); err != nil {
 			return err
 		}
@@ -384,10 +342,8 @@ func (k *Catalog) FinishUpload(ctx context.Context, h Holder, u Upload) error {
 		if err != nil || !replaced || before == holder {
 			return err
 		}
-		if err := c.exec(ctx, `DELETE FROM edge WHERE holder=?`, before); err != nil {
-			return err
-		}
-		return c.exec(ctx, `DELETE FROM holder WHERE holder=?`, before)
+		_, _, err = k.releaseSlice(ctx, c, before, noLimit)
+		return err
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/lashstore/lashstore"
 )
@@ -36,6 +37,9 @@ type SessionRow struct {
 	State       SessionState
 	// HeadRevision is that of the newest summary.
 	HeadRevision lashstore.Revision
+	// ExpiresAt is that of the newest summary; zero means never. Only the session's
+	// own database knows whether it still holds.
+	ExpiresAt time.Time
 }
 
 func stateOf(n int64) (SessionState, error) {
@@ -60,7 +64,7 @@ type catalogRow struct {
 }
 
 const catalogSelect = `SELECT session_id, incarnation, state, session_name, model, cwd, relation, parent_id, created_at_ms, updated_at_ms,
-	head_revision, node_count, first_user_message, user_message_count, sum FROM session`
+	expires_at_ms, head_revision, node_count, first_user_message, user_message_count, sum FROM session`
 
 func (r *catalogRow) columns() ([]any, error) {
 	m := &r.sum
@@ -70,9 +74,17 @@ func (r *catalogRow) columns() ([]any, error) {
 	}
 	return []any{
 		string(m.SessionID), string(m.Incarnation), r.state, m.SessionName, m.Model, nullPtr(m.Cwd), relation,
-		string(m.Relation.ParentSessionID), toMS(m.CreatedAt), toMS(m.UpdatedAt),
+		string(m.Relation.ParentSessionID), toMS(m.CreatedAt), toMS(m.UpdatedAt), nullTime(m.ExpiresAt),
 		counter(m.HeadRevision), m.NodeCount, m.FirstUserMessage, m.UserMessageCount,
 	}, nil
+}
+
+// nullTime is the value of a nullable column of milliseconds; the zero time is null.
+func nullTime(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return toMS(t)
 }
 
 func (k *Catalog) writeSession(ctx context.Context, c *conn, r *catalogRow) error {
@@ -81,8 +93,8 @@ func (k *Catalog) writeSession(ctx context.Context, c *conn, r *catalogRow) erro
 		return err
 	}
 	return c.exec(ctx, `INSERT OR REPLACE INTO session (session_id, incarnation, state, session_name, model, cwd, relation, parent_id,
-		created_at_ms, updated_at_ms, head_revision, node_count, first_user_message, user_message_count, sum)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, append(cols, rowSum(cols...))...)
+		created_at_ms, updated_at_ms, expires_at_ms, head_revision, node_count, first_user_message, user_message_count, sum)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, append(cols, rowSum(cols...))...)
 }
 
 func scanSession(scan func(...any) error) (*catalogRow, error) {
@@ -91,19 +103,20 @@ func scanSession(scan func(...any) error) (*catalogRow, error) {
 		m                          = &r.sum
 		id, inc, relation, parent  string
 		cwd                        sql.NullString
+		expires                    sql.NullInt64
 		created, updated, rev, sum int64
 	)
-	err := scan(&id, &inc, &r.state, &m.SessionName, &m.Model, &cwd, &relation, &parent, &created, &updated,
+	err := scan(&id, &inc, &r.state, &m.SessionName, &m.Model, &cwd, &relation, &parent, &created, &updated, &expires,
 		&rev, &m.NodeCount, &m.FirstUserMessage, &m.UserMessageCount, &sum)
 	if err != nil {
 		return nil, err
 	}
-	if sum != rowSum(id, inc, r.state, m.SessionName, m.Model, nullString(cwd), relation, parent, created, updated,
+	if sum != rowSum(id, inc, r.state, m.SessionName, m.Model, nullString(cwd), relation, parent, created, updated, nullInt(expires),
 		rev, m.NodeCount, m.FirstUserMessage, m.UserMessageCount) {
 		return nil, corrupt(lashstore.SessionID(id), "catalog session", id, errSum)
 	}
 	m.SessionID, m.Incarnation = lashstore.SessionID(id), lashstore.Incarnation(inc)
-	m.CreatedAt, m.UpdatedAt = fromMS(created), fromMS(updated)
+	m.CreatedAt, m.UpdatedAt, m.ExpiresAt = fromMS(created), fromMS(updated), fromMS(expires.Int64)
 	if cwd.Valid {
 		m.Cwd = &cwd.String
 	}
@@ -134,12 +147,21 @@ func (r *catalogRow) admission() (SessionRow, error) {
 	return SessionRow{
 		Meta: lashstore.SessionMeta{
 			SessionID: r.sum.SessionID, SessionName: r.sum.SessionName, CreatedAt: r.sum.CreatedAt,
-			Model: r.sum.Model, Cwd: r.sum.Cwd, Relation: r.sum.Relation,
+			Model: r.sum.Model, Cwd: r.sum.Cwd, Relation: r.sum.Relation, TTL: r.ttl(),
 		},
 		Incarnation:  r.sum.Incarnation,
 		State:        state,
 		HeadRevision: r.sum.HeadRevision,
+		ExpiresAt:    r.sum.ExpiresAt,
 	}, nil
+}
+
+// ttl is the time to live that the expiry was made with.
+func (r *catalogRow) ttl() time.Duration {
+	if r.sum.ExpiresAt.IsZero() {
+		return 0
+	}
+	return time.Duration(toMS(r.sum.ExpiresAt)-toMS(r.sum.UpdatedAt)) * time.Millisecond
 }
 
 // Session returns the admission of an id; found is false if it was never used.
@@ -184,6 +206,7 @@ func (k *Catalog) Admit(ctx context.Context, m lashstore.SessionMeta, recreate b
 		fresh := &catalogRow{state: sessionCreating, sum: lashstore.SessionSummary{
 			SessionPickerInfo: lashstore.SessionPickerInfo{SessionID: m.SessionID, Cwd: m.Cwd, Relation: m.Relation},
 			SessionName:       m.SessionName, Model: m.Model, Incarnation: inc, CreatedAt: created, UpdatedAt: created,
+			ExpiresAt: m.ExpiresAt(created),
 		}}
 		admitted = true
 		if row, err = fresh.admission(); err != nil {

@@ -16,6 +16,7 @@ const groupSize = 64
 // durable share the next one. Under load, one flush of the disk then serves many.
 type group struct {
 	db       *database
+	catalog  *Catalog // whose transactions are counted; nil for none
 	requests chan *groupRequest
 	done     chan struct{}
 	stop     sync.Once
@@ -30,9 +31,10 @@ type groupRequest struct {
 }
 
 // newGroup starts the goroutine that close waits for.
-func newGroup(db *database) *group {
+func newGroup(db *database, catalog *Catalog) *group {
 	g := &group{
 		db:       db,
+		catalog:  catalog,
 		requests: make(chan *groupRequest, groupSize),
 		done:     make(chan struct{}),
 		quit:     make(chan struct{}),
@@ -97,7 +99,8 @@ func (g *group) collect(first *groupRequest) []*groupRequest {
 
 // serve runs a batch in one transaction, each request in a savepoint of its own.
 func (g *group) serve(batch []*groupRequest) {
-	err := g.db.write(context.Background(), "write", func(ctx context.Context, c *conn) error {
+	var number int64
+	err := g.db.write(context.Background(), "write", func(ctx context.Context, c *conn) (err error) {
 		for _, r := range batch {
 			if r.err = r.ctx.Err(); r.err != nil {
 				continue
@@ -106,8 +109,14 @@ func (g *group) serve(batch []*groupRequest) {
 				return r.err // SQLite ended the whole transaction, as for a full disk
 			}
 		}
-		return nil
+		if g.catalog != nil {
+			number, err = g.catalog.advance(ctx, c)
+		}
+		return err
 	})
+	if err == nil && g.catalog != nil {
+		err = g.catalog.seq.note(number)
+	}
 	for _, r := range batch {
 		if err != nil && r.err == nil {
 			r.err = err

@@ -3,7 +3,6 @@ package metadata
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"testing"
 
@@ -21,7 +20,7 @@ func TestGroupIsolatesFailures(t *testing.T) {
 	for i := range errs {
 		group.Go(func() {
 			errs[i] = b.catalog.write(t.Context(), "test", func(ctx context.Context, c *conn) error {
-				if err := c.exec(ctx, `INSERT INTO doomed (object, doomed_at_ms) VALUES (?, 0)`, fmt.Sprint(i)); err != nil {
+				if err := c.exec(ctx, `INSERT INTO doomed (digest, generation, stored_size, doomed_at_ms) VALUES (x'00', ?, 0, 0)`, int64(i)); err != nil {
 					return err
 				}
 				if i%3 == 0 {
@@ -35,7 +34,7 @@ func TestGroupIsolatesFailures(t *testing.T) {
 	for i, err := range errs {
 		found := false
 		must(t, b.catalog.read(t.Context(), "test", func(ctx context.Context, c *conn) (err error) {
-			found, err = c.one(ctx, `SELECT 1 FROM doomed WHERE object=?`, []any{fmt.Sprint(i)}, new(int))
+			found, err = c.one(ctx, `SELECT 1 FROM doomed WHERE generation=?`, []any{int64(i)}, new(int))
 			return err
 		}))
 		if failed := i%3 == 0; errors.Is(err, boom) != failed || found == failed {
@@ -68,7 +67,7 @@ func TestGroupAfterStatementError(t *testing.T) {
 	b := setup(t)
 	for range 3 {
 		err := b.catalog.write(t.Context(), "test", func(ctx context.Context, c *conn) error {
-			return c.exec(ctx, `INSERT INTO doomed (object, doomed_at_ms) VALUES (NULL, 0)`)
+			return c.exec(ctx, `INSERT INTO doomed (digest, generation, stored_size, doomed_at_ms) VALUES (NULL, 0, 0, 0)`)
 		})
 		if !errors.Is(err, lashstore.ErrStorage) {
 			t.Errorf("a violated constraint: %v", err)

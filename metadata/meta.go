@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/lashstore/lashstore"
 )
@@ -15,18 +16,18 @@ func (s *SessionDB) writeMeta(ctx context.Context, c *conn, m lashstore.SessionM
 	if err != nil {
 		return err
 	}
-	created := toMS(m.CreatedAt)
-	sum := metaSum(string(s.id), string(s.incarnation), 0, m.SessionName, m.Model, nullPtr(m.Cwd), relation, created)
+	created, ttl := toMS(m.CreatedAt), m.TTL.Milliseconds()
+	sum := metaSum(string(s.id), string(s.incarnation), 0, m.SessionName, m.Model, nullPtr(m.Cwd), relation, created, ttl)
 	return c.exec(ctx, `INSERT INTO meta
-		(one, session_id, incarnation, session_name, model, cwd, relation, created_at_ms, sum, picker_sum)
-		VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		(one, session_id, incarnation, session_name, model, cwd, relation, created_at_ms, ttl_ms, sum, picker_sum)
+		VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT(one) DO UPDATE SET session_name=excluded.session_name, model=excluded.model, cwd=excluded.cwd,
-		relation=excluded.relation, created_at_ms=excluded.created_at_ms, sum=excluded.sum`,
-		string(s.id), string(s.incarnation), m.SessionName, m.Model, nullPtr(m.Cwd), relation, created, sum, picker{}.sum())
+		relation=excluded.relation, created_at_ms=excluded.created_at_ms, ttl_ms=excluded.ttl_ms, sum=excluded.sum`,
+		string(s.id), string(s.incarnation), m.SessionName, m.Model, nullPtr(m.Cwd), relation, created, ttl, sum, picker{}.sum())
 }
 
-func metaSum(id, inc string, deleted int64, name, model string, cwd any, relation string, created int64) int64 {
-	return rowSum(id, inc, deleted, name, model, cwd, relation, created)
+func metaSum(id, inc string, deleted int64, name, model string, cwd any, relation string, created, ttl int64) int64 {
+	return rowSum(id, inc, deleted, name, model, cwd, relation, created, ttl)
 }
 
 func (s *SessionDB) readMeta(ctx context.Context, c *conn) (lashstore.SessionMeta, error) {
@@ -34,11 +35,11 @@ func (s *SessionDB) readMeta(ctx context.Context, c *conn) (lashstore.SessionMet
 		m                 lashstore.SessionMeta
 		id, inc, relation string
 		cwd               sql.NullString
-		created, sum      int64
+		created, ttl, sum int64
 		deleted           int64
 	)
-	found, err := c.one(ctx, `SELECT session_id, incarnation, deleted, session_name, model, cwd, relation, created_at_ms, sum FROM meta`,
-		nil, &id, &inc, &deleted, &m.SessionName, &m.Model, &cwd, &relation, &created, &sum)
+	found, err := c.one(ctx, `SELECT session_id, incarnation, deleted, session_name, model, cwd, relation, created_at_ms, ttl_ms, sum FROM meta`,
+		nil, &id, &inc, &deleted, &m.SessionName, &m.Model, &cwd, &relation, &created, &ttl, &sum)
 	if err != nil {
 		return m, err
 	}
@@ -48,13 +49,13 @@ func (s *SessionDB) readMeta(ctx context.Context, c *conn) (lashstore.SessionMet
 	if !found {
 		return m, corrupt(s.id, "meta", "row", errMissing)
 	}
-	if sum != metaSum(id, inc, deleted, m.SessionName, m.Model, nullPtr(m.Cwd), relation, created) {
+	if sum != metaSum(id, inc, deleted, m.SessionName, m.Model, nullPtr(m.Cwd), relation, created, ttl) {
 		return m, corrupt(s.id, "meta", "row", errSum)
 	}
 	if err := lashstore.DecodeStrict([]byte(relation), &m.Relation); err != nil {
 		return m, corrupt(s.id, "meta", "relation", err)
 	}
-	m.SessionID, m.CreatedAt = lashstore.SessionID(id), fromMS(created)
+	m.SessionID, m.CreatedAt, m.TTL = lashstore.SessionID(id), fromMS(created), time.Duration(ttl)*time.Millisecond
 	return m, nil
 }
 
@@ -222,6 +223,7 @@ func (s *SessionDB) Summary(ctx context.Context) (sum lashstore.SessionSummary, 
 		if head != nil {
 			sum.UpdatedAt, sum.HeadRevision, sum.NodeCount = head.committedAt, head.revision, head.nodeCount
 		}
+		sum.ExpiresAt = m.ExpiresAt(sum.UpdatedAt)
 		unsettled, err = c.one(ctx, `SELECT 1 FROM outbox LIMIT 1`, nil, new(int64))
 		return err
 	})

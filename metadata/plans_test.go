@@ -41,7 +41,7 @@ func (b *bundle) exercise(t *testing.T) {
 	claimed, err = b.db.ClaimTurnWork(ctx, req)
 	must(t, err)
 	must(t, b.db.RecordAttachment(ctx, lashstore.AttachmentRef{ID: digestOf("att"), ByteLen: 3}, &Content{Size: 3, Bytes: []byte("att")}))
-	must(t, b.db.SetMeta(ctx, lashstore.SessionMeta{SessionID: testSession}))
+	must(t, b.db.SetMeta(ctx, lashstore.SessionMeta{SessionID: testSession, TTL: time.Hour}))
 	for i := range lashstore.Revision(3) {
 		objects := b.stored(t, fmt.Sprint("object", i))
 		d := digestOf(fmt.Sprint("content", i))
@@ -124,6 +124,8 @@ func (b *bundle) exerciseReads(t *testing.T, f lashstore.Fence) {
 	must(t, err)
 	must(t, b.db.ForgetAttachment(ctx, digestOf("att")))
 	must(t, b.db.ReleaseLease(ctx, f))
+	_, err = b.db.MarkExpired(ctx, b.clock.Now().Add(time.Hour)) // work is queued
+	must(t, err)
 }
 
 func (b *bundle) exerciseCatalog(t *testing.T) {
@@ -144,6 +146,8 @@ func (b *bundle) exerciseCatalog(t *testing.T) {
 		_, err = b.catalog.ListSessions(ctx, list)
 		must(t, err)
 	}
+	_, err = b.catalog.ExpiredSessions(ctx, b.clock.Now(), "", 0)
+	must(t, err)
 	sum, _, err := b.db.Summary(ctx)
 	must(t, err)
 	must(t, b.catalog.Refresh(ctx, []lashstore.SessionSummary{sum}))

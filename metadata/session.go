@@ -259,13 +259,18 @@ func (s *SessionDB) MarkDeleted(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		relation, err := encode("relation", m.Relation)
-		if err != nil {
-			return err
-		}
-		return c.exec(ctx, `UPDATE meta SET deleted=1, sum=?`,
-			metaSum(string(s.id), string(s.incarnation), 1, m.SessionName, m.Model, nullPtr(m.Cwd), relation, toMS(m.CreatedAt)))
+		return s.writeDeleted(ctx, c, m)
 	}))
+}
+
+// writeDeleted marks the session, whose metadata is m, as deleted.
+func (s *SessionDB) writeDeleted(ctx context.Context, c *conn, m lashstore.SessionMeta) error {
+	relation, err := encode("relation", m.Relation)
+	if err != nil {
+		return err
+	}
+	return c.exec(ctx, `UPDATE meta SET deleted=1, sum=?`, metaSum(string(s.id), string(s.incarnation), 1,
+		m.SessionName, m.Model, nullPtr(m.Cwd), relation, toMS(m.CreatedAt), m.TTL.Milliseconds()))
 }
 
 // sideFiles lists a database file and what SQLite keeps beside it, in the order in

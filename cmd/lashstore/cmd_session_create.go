@@ -37,6 +37,8 @@ func (a *app) sessionCreateCommand() *cobra.Command {
 	f.StringVar(&req.Meta.SessionName, "name", "", "display name (default the id)")
 	f.StringVar(&req.Meta.Model, "model", "", "model id, for display")
 	f.StringVar(&parent, "parent", "", "session that this one is a child of")
+	f.DurationVar(&req.Meta.TTL, "ttl", 0,
+		"`DURATION`, such as 24h, after the last commit when the session may be deleted (default never)")
 	f.BoolVar(&req.Recreate, "recreate", false, "allow the id of a deleted session")
 	return cmd
 }

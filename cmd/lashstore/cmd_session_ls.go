@@ -47,10 +47,10 @@ func (a *app) sessionList(ctx context.Context, list lashstore.ListSessions) erro
 			page.Sessions = []lashstore.SessionSummary{} // a list in JSON, not null
 		}
 		return a.print(page, func(w *tableWriter) {
-			w.row("SESSION", "REVISION", "NODES", "USER MESSAGES", "UPDATED", "FIRST MESSAGE")
+			w.row("SESSION", "REVISION", "NODES", "USER MESSAGES", "UPDATED", "EXPIRES", "FIRST MESSAGE")
 			for _, s := range page.Sessions {
 				w.row(s.SessionID, s.HeadRevision, count(s.NodeCount), count(s.UserMessageCount),
-					timestamp(s.UpdatedAt), shorten(s.FirstUserMessage))
+					timestamp(s.UpdatedAt), timestamp(s.ExpiresAt), shorten(s.FirstUserMessage))
 			}
 			if page.NextCursor != "" {
 				w.row("more: --cursor " + page.NextCursor)

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +18,7 @@ type sessionShown struct {
 	Incarnation lashstore.Incarnation          `json:"incarnation"`
 	Picker      lashstore.SessionPickerInfo    `json:"picker"`
 	Head        lashstore.Head                 `json:"head"`
+	ExpiresAt   time.Time                      `json:"expires_at,omitzero"`
 	Frames      []lashstore.AgentFrame         `json:"agent_frames"`
 	Lease       lashstore.LeaseStatus          `json:"lease"`
 	Queue       queueLength                    `json:"queue"`
@@ -71,6 +73,10 @@ func readSession(ctx context.Context, s lashstore.Session, list lashstore.ListRe
 		return nil, err
 	}
 	doc.Head, doc.Frames, doc.Usage = snap.Head, notNil(snap.Frames), notNil(snap.Usage)
+	doc.ExpiresAt = doc.Meta.ExpiresAt(doc.Meta.CreatedAt)
+	if doc.Head.Revision > 0 {
+		doc.ExpiresAt = doc.Meta.ExpiresAt(doc.Head.CommittedAt)
+	}
 	if snap.Checkpoint != nil && snap.Checkpoint.Components != nil {
 		doc.Components = snap.Checkpoint.Components
 	}
@@ -122,6 +128,9 @@ func showSession(w *tableWriter, d *sessionShown) {
 	w.row("name", d.Meta.SessionName)
 	w.row("incarnation", d.Incarnation)
 	w.row("created", timestamp(d.Meta.CreatedAt))
+	if d.Meta.TTL > 0 {
+		w.row("expires", timestamp(d.ExpiresAt), "time to live "+d.Meta.TTL.String())
+	}
 	if d.Meta.Relation.Kind == lashstore.RelationChild {
 		w.row("child of", d.Meta.Relation.ParentSessionID)
 	}

@@ -3,7 +3,8 @@
 -- revision that removed it, and stays until no kept revision needs it.
 -- "sum" columns are checksums of a row (see rowsum.go).
 
--- Who the session is, and what session lists show of its messages.
+-- Who the session is, and what session lists show of its messages. ttl_ms: 0 is
+-- for ever.
 CREATE TABLE meta(
   one INTEGER PRIMARY KEY CHECK(one=1),
   session_id TEXT NOT NULL,
@@ -14,6 +15,7 @@ CREATE TABLE meta(
   cwd TEXT,
   relation TEXT NOT NULL,
   created_at_ms INTEGER NOT NULL,
+  ttl_ms INTEGER NOT NULL,
   sum INTEGER NOT NULL,
   user_messages INTEGER NOT NULL DEFAULT 0,
   first_seq INTEGER,
