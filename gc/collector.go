@@ -138,7 +138,7 @@ func (r *run) record(ctx context.Context) error {
 		s.DeletedBytes += r.report.DeletedBytes
 		if r.audited && s.Audit == r.auditID {
 			s.AuditedAt, s.Audits = s.AuditAt, s.Audits+1
-			s.Audit, s.Phase, s.MarkAfter = "", metadata.AuditNone, ""
+			s.Audit, s.Phase, s.MarkAfter, s.Stale = "", metadata.AuditNone, "", false
 		}
 		return nil
 	})

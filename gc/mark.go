@@ -197,7 +197,7 @@ func (m *marker) look(ctx context.Context, row metadata.SessionRow, readOnly boo
 	if err != nil {
 		return false, err
 	}
-	if sum.HeadRevision != row.HeadRevision {
+	if sum.HeadRevision != row.HeadRevision || !sum.ExpiresAt.Equal(row.ExpiresAt) {
 		m.sums = append(m.sums, sum)
 	}
 	var after lashstore.Digest

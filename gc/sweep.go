@@ -125,7 +125,7 @@ type sweepFindings struct {
 	unknown        []cas.Object // without a row
 	unreferenced   []lashstore.Digest
 	unsized        []metadata.Doomed
-	missing        []metadata.SweptRow // present by the row, not listed
+	missing        []metadata.SweptRow // stored once by the row, not listed
 	wrongSize      []metadata.SweptRow
 }
 
@@ -157,10 +157,10 @@ func (f *sweepFindings) judge(row metadata.SweptRow, here []cas.Object) {
 		f.objects, f.bytes = f.objects+1, f.bytes+own.SizeBytes
 		if row.Present && !row.Sized {
 			f.unsized = append(f.unsized, metadata.Doomed{Object: row.Object, StoredBytes: own.SizeBytes})
-		} else if row.Present && row.StoredBytes != own.SizeBytes {
+		} else if row.Sized && row.StoredBytes != own.SizeBytes {
 			f.wrongSize = append(f.wrongSize, row)
 		}
-	case row.Present && row.Held:
+	case row.Present, row.Wanted && row.Held:
 		f.missing = append(f.missing, row)
 	}
 }
@@ -196,6 +196,9 @@ func (s *shardRun) apply(ctx context.Context, f *sweepFindings) error {
 		}
 	}
 	for _, row := range f.wrongSize {
+		if err := s.want(ctx, row); err != nil {
+			return err
+		}
 		if err := s.damage(ctx, row, lashstore.FindingWrongSize); err != nil {
 			return err
 		}
@@ -247,10 +250,24 @@ func (s *shardRun) missing(ctx context.Context, row metadata.SweptRow) error {
 	if err != nil {
 		return refuse(err, "the catalog cannot be read")
 	}
-	if there || !found || now.Object != row.Object || !now.Present || now.Holders == 0 {
+	if there || !found || now.Object != row.Object || !now.Present && !row.Wanted {
+		return nil
+	}
+	if err := s.want(ctx, row); err != nil {
+		return err
+	}
+	if now.Holders == 0 {
 		return nil
 	}
 	return s.damage(ctx, row, lashstore.FindingMissing)
+}
+
+// want makes whoever stores equal bytes next put them back.
+func (s *shardRun) want(ctx context.Context, row metadata.SweptRow) error {
+	if !row.Present || s.opts.DryRun {
+		return nil
+	}
+	return s.collector.opts.Catalog.Want(ctx, []metadata.Doomed{{Object: row.Object}})
 }
 
 // damage reports an object that is not what was stored, and who needs it.

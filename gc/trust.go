@@ -17,7 +17,7 @@ const (
 	// maxIdle is how long after the last collection the time is taken for granted. After
 	// a longer pause, a first run only notes the time: if the clock jumped, there is time
 	// to see what the run said, until the next.
-	maxIdle = 8 * 24 * time.Hour
+	maxIdle = 45 * 24 * time.Hour // more than a month, for those who collect monthly
 )
 
 // trust refuses a collection that cannot know what it must.
@@ -35,7 +35,7 @@ func (r *run) trust(ctx context.Context) error {
 	case now.Before(state.Clock.Add(-clockTolerance)):
 		return refuse(nil, "the clock is at %s, and an earlier collection saw %s: it has been set back",
 			stamp(now), stamp(state.Clock))
-	case now.Sub(state.Clock) > maxIdle+r.grace:
+	case now.Sub(state.Clock) > maxIdle:
 		if !r.opts.DryRun {
 			if err := r.noteClock(ctx, now); err != nil {
 				return err

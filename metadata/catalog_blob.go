@@ -84,11 +84,16 @@ func (k *Catalog) Reserve(ctx context.Context, h Holder, digests []lashstore.Dig
 		if err != nil {
 			return err
 		}
+		stale, err := k.stale(ctx, c)
+		if err != nil {
+			return err
+		}
 		for _, d := range digests {
 			r, err := k.reserve(ctx, c, holder, d)
 			if err != nil {
 				return err
 			}
+			r.Present = r.Present && !stale // storing it again does no harm
 			out = append(out, r)
 		}
 		return nil
@@ -328,10 +333,16 @@ func (k *Catalog) FinishUpload(ctx context.Context, h Holder, u Upload) error {
 		if err := k.verify(ctx, c, holder, u.Objects); err != nil {
 			return err
 		}
-		var before, objects int64
-		replaced, err := c.one(ctx, `SELECT holder FROM upload WHERE digest=?`, []any{u.Digest.Bytes()}, &before)
+		var before, until, objects int64
+		replaced, err := c.one(ctx, `SELECT holder, expires_at_ms FROM upload WHERE digest=?`, []any{u.Digest.Bytes()}, &before, &until)
 		if err != nil {
 			return err
+		}
+		if until > toMS(u.ExpiresAt) { // what was promised holds
+			u.ExpiresAt = fromMS(until)
+			if err := c.exec(ctx, `UPDATE holder SET expires_at_ms=? WHERE holder=?`, until, holder); err != nil {
+				return err
+			}
 		}
 		if _, err := c.one(ctx, `SELECT count(*) FROM edge WHERE holder=?`, []any{holder}, &objects); err != nil {
 			return err

@@ -23,6 +23,9 @@ type CollectionState struct {
 	AuditedAt time.Time // when the last audit that passed began
 	// Stopped, if not empty, says why nothing may be deleted before an audit passed.
 	Stopped string
+	// Stale says that objects may be gone that rows call present: the catalog was put
+	// back from a backup. Until an audit has swept, writers store everything anew.
+	Stale bool
 	// Audit names the audit that is under way.
 	Audit     string
 	AuditAt   time.Time
@@ -35,7 +38,7 @@ type CollectionState struct {
 
 func (s *CollectionState) columns() []any {
 	return []any{
-		toMSOrZero(s.Clock), toMSOrZero(s.RanAt), toMSOrZero(s.AuditedAt), s.Stopped, s.Audit, toMSOrZero(s.AuditAt),
+		toMSOrZero(s.Clock), toMSOrZero(s.RanAt), toMSOrZero(s.AuditedAt), s.Stopped, boolInt(s.Stale), s.Audit, toMSOrZero(s.AuditAt),
 		int64(s.Phase), s.MarkAfter, s.Runs, s.Audits, s.Deleted, s.DeletedBytes,
 	}
 }
@@ -56,9 +59,9 @@ func fromMSOrZero(ms int64) time.Time {
 
 func (k *Catalog) readCollection(ctx context.Context, c *conn) (s CollectionState, err error) {
 	var clock, ran, audited, auditAt, phase, sum int64
-	found, err := c.one(ctx, `SELECT clock_ms, ran_at_ms, audited_at_ms, stopped, audit, audit_at_ms, audit_phase, mark_after,
+	found, err := c.one(ctx, `SELECT clock_ms, ran_at_ms, audited_at_ms, stopped, stale, audit, audit_at_ms, audit_phase, mark_after,
 		runs, audits, deleted, deleted_bytes, sum FROM collection`, nil,
-		&clock, &ran, &audited, &s.Stopped, &s.Audit, &auditAt, &phase, &s.MarkAfter, &s.Runs, &s.Audits, &s.Deleted, &s.DeletedBytes, &sum)
+		&clock, &ran, &audited, &s.Stopped, &s.Stale, &s.Audit, &auditAt, &phase, &s.MarkAfter, &s.Runs, &s.Audits, &s.Deleted, &s.DeletedBytes, &sum)
 	if err != nil || !found {
 		return s, err
 	}
@@ -91,9 +94,25 @@ func (k *Catalog) UpdateCollection(ctx context.Context, fn func(*CollectionState
 			return err
 		}
 		cols := s.columns()
-		return c.exec(ctx, `INSERT OR REPLACE INTO collection (one, clock_ms, ran_at_ms, audited_at_ms, stopped, audit, audit_at_ms,
-			audit_phase, mark_after, runs, audits, deleted, deleted_bytes, sum) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		return c.exec(ctx, `INSERT OR REPLACE INTO collection (one, clock_ms, ran_at_ms, audited_at_ms, stopped, stale, audit,
+			audit_at_ms, audit_phase, mark_after, runs, audits, deleted, deleted_bytes, sum)
+			VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			append(cols, rowSum(cols...))...)
+	})
+}
+
+// stale reports whether rows may call objects present that are gone.
+func (k *Catalog) stale(ctx context.Context, c *conn) (stale bool, err error) {
+	_, err = c.one(ctx, `SELECT stale FROM collection`, nil, &stale)
+	return stale, err
+}
+
+// distrust is Stop for a catalog that is not the newest.
+func (k *Catalog) distrust(ctx context.Context, reason string) error {
+	return k.UpdateCollection(ctx, func(s *CollectionState) error {
+		s.Stopped, s.Stale = reason, true
+		s.Audit, s.Phase, s.MarkAfter = "", AuditNone, ""
+		return nil
 	})
 }
 

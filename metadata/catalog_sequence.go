@@ -107,10 +107,10 @@ func (k *Catalog) checkSequence(ctx context.Context) error {
 	case err != nil:
 		return err
 	case k.seq.seen > number:
-		return k.Stop(ctx, fmt.Sprintf("the catalog is older (transaction %d) than it was last seen (%d): it was put back from a backup", number, k.seq.seen))
+		return k.distrust(ctx, fmt.Sprintf("the catalog is older (transaction %d) than it was last seen (%d): it was put back from a backup", number, k.seq.seen))
 	case k.seq.seen < 0:
 		k.seq.seen = 0
-		return k.Stop(ctx, "the file "+sequenceFile+" beside the catalog is damaged: whether the catalog is the newest is not known")
+		return k.distrust(ctx, "the file "+sequenceFile+" beside the catalog is damaged: whether the catalog is the newest is not known")
 	}
 	return nil
 }

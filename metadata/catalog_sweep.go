@@ -10,6 +10,7 @@ import (
 type SweptRow struct {
 	Object
 	Present     bool
+	Wanted      bool // it was stored once, and found missing or damaged
 	Sized       bool // the stored size is known
 	StoredBytes int64
 	Held        bool // something refers to it
@@ -49,6 +50,7 @@ func (k *Catalog) Rows(ctx context.Context, s Shard, after lashstore.Digest, thr
 					return corrupt("", "blob", out.Digest, errSum)
 				}
 				out.Present, out.Sized, out.StoredBytes = r.present != 0, r.role != roleUnknown, r.stored
+				out.Wanted = !out.Present && out.Sized
 				rows = append(rows, out)
 				return nil
 			})
@@ -114,7 +116,9 @@ func (k *Catalog) Learn(ctx context.Context, objects []Doomed) error {
 func (k *Catalog) Want(ctx context.Context, objects []Doomed) error {
 	return k.changeRows(ctx, "mark blobs as wanted", objects, func(r *blobRow, _ Doomed) bool {
 		wanted := r.present != 0
-		r.present = 0
+		if r.present = 0; r.role == roleUnknown {
+			r.role = rolePart // or it would look like one that is being stored for the first time
+		}
 		return wanted
 	})
 }

@@ -104,13 +104,15 @@ CREATE TABLE sequence(
 INSERT INTO sequence(one, sequence) VALUES(1, 0);
 
 -- What collections remember. stopped: why nothing may be deleted before an audit has
--- passed. audit_phase: 0 none, 1 mark, 2 sweep.
+-- passed its mark phase. stale: whether the catalog may take objects for present that
+-- are gone, until an audit has swept. audit_phase: 0 none, 1 mark, 2 sweep.
 CREATE TABLE collection(
   one INTEGER PRIMARY KEY CHECK(one=1),
   clock_ms INTEGER NOT NULL,
   ran_at_ms INTEGER NOT NULL,
   audited_at_ms INTEGER NOT NULL,
   stopped TEXT NOT NULL,
+  stale INTEGER NOT NULL,
   audit TEXT NOT NULL,
   audit_at_ms INTEGER NOT NULL,
   audit_phase INTEGER NOT NULL,
