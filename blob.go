@@ -144,8 +144,8 @@ type PutBlobOptions struct {
 }
 
 // BlobReader reads one blob. Every byte it hands out has been verified against the
-// digest of its chunk; when the last one has been read, the whole content has been
-// verified too. It must be closed; it may be used by one goroutine at a time.
+// digest of its chunk, and the list of chunks when it was opened. It must be closed; it
+// may be used by one goroutine at a time.
 type BlobReader interface {
 	io.ReadSeekCloser
 	// Ref names the content.

@@ -71,9 +71,10 @@
 // # Guarantees
 //
 //	G1  What is read is what was stored: every byte handed out has been hashed
-//	    and compared with its digest first, chunk by chunk, and content that is read
-//	    from start to end as a whole before its last bytes. Anything else is a
-//	    [lashstore.CorruptBlobError] that names digest and key.
+//	    and compared with its digest first, chunk by chunk; a manifest's object
+//	    has been before its chunks are looked for. The digest of the whole content
+//	    is compared too by those who ask for it ([Store.JoinWhole]). Anything else is
+//	    a [lashstore.CorruptBlobError] that names digest and key.
 //	G2  Decoding never guesses: what is not a whole envelope, manifest, difference
 //	    or root of a known version is corrupt, never "content without an envelope"
 //	    (spec 01, W14). A manifest has one binary form, and one that no content can
@@ -86,7 +87,7 @@
 //	    may replace the other. How content lies in chunks and segments does depend on
 //	    the profile, the hints and the predecessor.
 //	G5  Splitting and joining need memory for a few windows and segments, whatever
-//	    the size: up to 64 MiB and 24 MiB.
+//	    the size: up to 64 MiB and 32 MiB.
 //	G6  A key is built from a digest and a generation only, and checked before a
 //	    driver sees it.
 //	G7  Absent, corrupt and failed are three errors: [lashstore.ErrBlobNotFound],

@@ -3,7 +3,6 @@ package cas
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -30,62 +29,12 @@ type fetcher struct {
 	used     []int64      // of the segments: stored bytes that the content needs
 	starts   []int64      // of the chunks
 
-	mu        sync.Mutex
-	kept      map[int]*keptSegment // guarded by mu
-	keptOrder []int                // guarded by mu: oldest first
-	keptTotal int64                // guarded by mu
-}
+	// under returns a context for what outlives a span; it ends with the reader's.
+	under     func() (context.Context, context.CancelFunc)
+	receivers sync.WaitGroup // of segments
 
-// spanFetch is a run of chunks on its way.
-type spanFetch struct {
-	from, to int  // chunks
-	goesOn   bool // the reader reads on and on
-	offset   int64
-	length   int64
-	cancel   context.CancelFunc
-	done     chan struct{} // closed when raw and err are set
-	raw      []byte
-	err      error
-}
-
-func (f *spanFetch) end() int64         { return f.offset + f.length }
-func (f *spanFetch) has(pos int64) bool { return pos >= f.offset && pos < f.end() }
-
-// start begins to fetch the chunks from to to.
-func (f *fetcher) start(ctx context.Context, from, to int, goesOn bool) *spanFetch {
-	ctx, cancel := context.WithCancel(ctx)
-	s := &spanFetch{from: from, to: to, goesOn: goesOn, offset: f.starts[from], cancel: cancel, done: make(chan struct{})}
-	for i := from; i < to; i++ {
-		s.length += f.manifest.Chunks[i].SizeBytes
-	}
-	go func() {
-		defer close(s.done)
-		defer cancel()
-		s.raw, s.err = f.span(ctx, s)
-		if errors.Is(s.err, lashstore.ErrCorruptBlob) && f.forget() {
-			s.raw, s.err = f.span(ctx, s)
-		}
-	}()
-	return s
-}
-
-// spanMemory returns memory for a span; releaseSpan gives it back.
-func (s *Store) spanMemory(length int64) []byte {
-	if b, ok := s.spans.Get().(*[]byte); ok && int64(cap(*b)) >= length {
-		return (*b)[:0]
-	}
-	if length > maxSpan/2 {
-		return make([]byte, 0, max(length, maxSpan+maxChunkBytes))
-	}
-	return make([]byte, 0, length)
-}
-
-func (s *Store) releaseSpan(f *spanFetch) {
-	if f != nil && cap(f.raw) > maxSpan {
-		raw := f.raw
-		f.raw = nil
-		s.spans.Put(&raw)
-	}
+	mu   sync.Mutex
+	kept []*keptSegment // guarded by mu: oldest first
 }
 
 // forget drops what is remembered of the content's objects, here and in the driver,
@@ -100,39 +49,26 @@ func (f *fetcher) forget() bool {
 	if !f.store.forget(names...) {
 		return false
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.kept, f.keptOrder, f.keptTotal = nil, nil, 0
+	f.dropKept()
 	return true
-}
-
-// span returns the verified content of chunks.
-func (f *fetcher) span(ctx context.Context, s *spanFetch) ([]byte, error) {
-	chunks := f.manifest.Chunks[s.from:s.to]
-	parts := &parts{fetcher: f, stored: make(map[Address][]byte), raw: make(map[Address][]byte)}
-	if err := parts.fetch(ctx, chunks, s.goesOn || s.length == f.manifest.SizeBytes); err != nil {
-		return nil, err
-	}
-	raw := f.store.spanMemory(s.length)
-	for i := range chunks {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		var err error
-		if raw, err = parts.decode(raw, &chunks[i]); err != nil {
-			return nil, fmt.Errorf("chunk %d: %w", s.from+i, err)
-		}
-	}
-	return raw, nil
 }
 
 // parts are what a span needs from the store.
 type parts struct {
 	fetcher *fetcher
+	pinFrom int64 // how much of a span a segment must have to be pinned
 
-	mu     sync.Mutex
-	stored map[Address][]byte // guarded by mu while fetching
-	raw    map[Address][]byte // bases that are decoded, and objects
+	mu       sync.Mutex
+	stored   map[Address]storedChunk // guarded by mu while fetching
+	raw      map[Address][]byte      // bases that are decoded, and objects
+	segments []*keptSegment          // guarded by mu while fetching: in use
+	large    []*keptSegment          // of these, those that may be pinned
+}
+
+// storedChunk is where a chunk's stored bytes are.
+type storedChunk struct {
+	bytes []byte
+	in    *keptSegment // nil if they lie elsewhere
 }
 
 // fetch gets the stored bytes of chunks and of all that they are made against.
@@ -208,20 +144,20 @@ func (p *parts) object(ctx context.Context, c *Chunk) error {
 func (p *parts) ranged(ctx context.Context, segment int, run []*Chunk) error {
 	last := run[len(run)-1]
 	from := run[0].Offset
-	bytes, err := p.fetcher.store.getRange(ctx, p.fetcher.names[segment], from, last.Offset+last.StoredBytes-from, nil)
+	bytes, err := p.fetcher.store.getRange(ctx, p.fetcher.names[segment], from, last.Offset+last.StoredBytes-from)
 	if err != nil {
 		return err
 	}
-	p.share(run, bytes, from)
+	p.share(run, bytes, from, nil)
 	return nil
 }
 
 // share notes where the stored bytes of chunks are.
-func (p *parts) share(list []*Chunk, bytes []byte, from int64) {
+func (p *parts) share(list []*Chunk, bytes []byte, from int64, in *keptSegment) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range list {
-		p.stored[c.Address] = bytes[c.Offset-from:][:c.StoredBytes:c.StoredBytes]
+		p.stored[c.Address] = storedChunk{bytes: bytes[c.Offset-from:][:c.StoredBytes:c.StoredBytes], in: in}
 	}
 }
 
@@ -230,7 +166,7 @@ func (p *parts) decode(out []byte, c *Chunk) ([]byte, error) {
 	if raw, ok := p.raw[c.Address]; ok {
 		return append(out, raw...), nil
 	}
-	at, stored := len(out), p.stored[c.Address]
+	at, stored := len(out), p.stored[c.Address].bytes
 	var err error
 	switch c.Form {
 	case FormRaw:
@@ -250,18 +186,25 @@ func (p *parts) decode(out []byte, c *Chunk) ([]byte, error) {
 	default:
 		err = fmt.Errorf("form %d is unknown", c.Form)
 	}
-	if err == nil {
-		if got := lashstore.DigestOf(out[at:]); got != c.Digest {
-			err = fmt.Errorf("the content has the digest %s", got)
-		}
-	}
 	if err != nil {
-		return nil, &lashstore.CorruptBlobError{
-			Digest: c.Digest, Key: p.fetcher.store.opts.Prefix + p.fetcher.names[c.Segment].Key(),
-			Reason: fmt.Sprintf("%d bytes at %d: %v", c.StoredBytes, c.Offset, err),
-		}
+		return nil, p.corrupt(c, err)
 	}
-	return out, nil
+	return out, p.verify(c, out[at:])
+}
+
+// verify checks the content of a chunk.
+func (p *parts) verify(c *Chunk, content []byte) error {
+	if got := lashstore.DigestOf(content); got != c.Digest {
+		return p.corrupt(c, fmt.Errorf("the content has the digest %s", got))
+	}
+	return nil
+}
+
+func (p *parts) corrupt(c *Chunk, err error) error {
+	return &lashstore.CorruptBlobError{
+		Digest: c.Digest, Key: p.fetcher.store.opts.Prefix + p.fetcher.names[c.Segment].Key(),
+		Reason: fmt.Sprintf("%d bytes at %d: %v", c.StoredBytes, c.Offset, err),
+	}
 }
 
 // appendDecoded appends what decode makes in the free memory behind out.
@@ -294,36 +237,47 @@ func (p *parts) base(c *Chunk) ([]byte, error) {
 	return all, nil
 }
 
-// getRange returns length bytes of a segment's payload, in the memory of stored where
-// that is enough. They are not verified: the chunks in them are.
-func (s *Store) getRange(ctx context.Context, name ObjectName, offset, length int64, stored []byte) (_ []byte, err error) {
+// getRange returns length bytes of a segment's payload. They are not verified: the
+// chunks in them are.
+func (s *Store) getRange(ctx context.Context, name ObjectName, offset, length int64) ([]byte, error) {
+	stored := make([]byte, length)
+	return stored, s.receiveRange(ctx, name, offset, stored, func(int64) {})
+}
+
+// receiveRange fills stored with a segment's payload from offset on. progress is told
+// how much has been received, every now and then and at the end.
+func (s *Store) receiveRange(ctx context.Context, name ObjectName, offset int64, stored []byte, progress func(int64)) (err error) {
 	done := s.opts.Metrics.start(opGet, s.opts.Now)
 	defer func() { done(err) }()
 	key, err := s.key(ctx, opGet, name)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	length := int64(len(stored))
 	body, err := s.driver.Get(ctx, key, HeaderBytes+offset, length)
 	if err != nil {
-		return nil, notFound(name, translate(opGet, key, err))
+		return notFound(name, translate(opGet, key, err))
 	}
-	if int64(cap(stored)) < length {
-		stored = make([]byte, length)
+	received := 0
+	for err == nil && received < len(stored) {
+		var n int
+		n, err = io.ReadFull(body, stored[received:min(received+receivedAtATime, len(stored))])
+		if received += n; err == nil {
+			progress(int64(received))
+		}
 	}
-	stored = stored[:length]
-	n, err := io.ReadFull(body, stored)
 	if closeErr := body.Close(); err == nil && closeErr != nil {
 		err = closeErr
 	}
 	if err == io.EOF || err == io.ErrUnexpectedEOF { //nolint:errorlint // a wrapped EOF is a transfer that broke
-		return nil, &lashstore.CorruptBlobError{
+		return &lashstore.CorruptBlobError{
 			Digest: name.Digest, Key: key,
-			Reason: fmt.Sprintf("the segment ends %d bytes after %d, the manifest needs %d", n, offset, length),
+			Reason: fmt.Sprintf("the segment ends %d bytes after %d, the manifest needs %d", received, offset, length),
 		}
 	}
 	if err != nil {
-		return nil, translate(opGet, key, err)
+		return translate(opGet, key, err)
 	}
 	s.opts.Metrics.addBytes(opGet, length, length)
-	return stored, nil
+	return nil
 }

@@ -17,23 +17,45 @@ const (
 	// firstSpan is what a reader that begins at the start fetches first: little, for
 	// those that want only that, and enough for most contents as a whole.
 	firstSpan = 256 << 10
+	// bulkRead is how much a first Read asks for if it is a copy's: [io.Copy] has a
+	// buffer of this size. It is taken to go on to the end.
+	bulkRead = 32 << 10
 	// maxSpan is what one that reads on and on fetches at a time, spansAhead of them
-	// before they are asked for: two segments of content that does not compress.
+	// before they are asked for: three segments of content that does not compress.
 	maxSpan    = 1 << 20
-	spansAhead = 8
+	spansAhead = 12
 )
 
 // Join returns a reader of the content that m describes. generation tells, for a
 // digest, which object holds it; it is called before Join returns, and a digest it
 // does not know is [lashstore.ErrBlobNotFound]. Nothing is read yet.
 //
-// Each chunk is verified before any of its bytes are served. Read from start to
-// end, the whole content is verified too, before its last bytes are served. After a
-// Seek, a Read fetches the chunks that it asked for and no more: ranges of their
-// segments. A reader that goes on fetches more and more at a time and then, several
-// requests in parallel, ahead of what is read; that takes up to 24 MiB. ctx governs the
-// reader until it is closed. Close stops what is being fetched and waits for it.
+// Each chunk is verified before any of its bytes are served. The digest of the whole
+// is not computed again: which chunks the content has, and in what order, is what the
+// manifest says, which has been verified or lies with its holder. [Store.JoinWhole]
+// trusts no manifest.
+//
+// After a Seek, a Read fetches the chunks that it asked for and no more: ranges of
+// their segments. A reader that goes on fetches more and more at a time and then,
+// several requests in parallel, ahead of what is read; that takes up to 32 MiB. One
+// whose first Read asks for 32 KiB or more is taken to go on. ctx governs the reader
+// until it is closed. Close stops what is being fetched and waits for it.
 func (s *Store) Join(ctx context.Context, m *Manifest, generation func(lashstore.Digest) (Generation, bool),
+) (lashstore.BlobReader, error) {
+	return s.join(ctx, m, generation, false)
+}
+
+// JoinWhole is [Store.Join] with a reader that, read from start to end, verifies the
+// digest of the whole content too, before its last bytes are served: a manifest that
+// puts the wrong chunks together is a [lashstore.CorruptBlobError]. It is for those
+// who check what is stored: it costs a second pass of hashing over all bytes, up to a
+// quarter of the throughput.
+func (s *Store) JoinWhole(ctx context.Context, m *Manifest, generation func(lashstore.Digest) (Generation, bool),
+) (lashstore.BlobReader, error) {
+	return s.join(ctx, m, generation, true)
+}
+
+func (s *Store) join(ctx context.Context, m *Manifest, generation func(lashstore.Digest) (Generation, bool), whole bool,
 ) (lashstore.BlobReader, error) {
 	if err := m.Validate(); err != nil {
 		return nil, fmt.Errorf("join content: %w", err)
@@ -54,8 +76,9 @@ func (s *Store) Join(ctx context.Context, m *Manifest, generation func(lashstore
 		f.names[i] = ObjectName{Digest: segment.Digest, Generation: g}
 	}
 	ctx, cancel := context.WithCancel(ctx)
+	f.under = func() (context.Context, context.CancelFunc) { return context.WithCancel(ctx) }
 	return &joined{
-		fetcher: f, manifest: m, metrics: s.opts.Metrics, span: firstSpan, cancel: cancel, ended: ctx.Err,
+		fetcher: f, manifest: m, metrics: s.opts.Metrics, whole: whole, span: firstSpan, cancel: cancel, ended: ctx.Err,
 		start: func(from, to int, goesOn bool) *spanFetch { return f.start(ctx, from, to, goesOn) },
 	}, nil
 }
@@ -65,6 +88,7 @@ type joined struct {
 	fetcher  *fetcher
 	manifest *Manifest
 	metrics  *Metrics
+	whole    bool         // verify the digest of the whole, too
 	ended    func() error // the context's error
 	cancel   context.CancelFunc
 	start    func(from, to int, goesOn bool) *spanFetch
@@ -106,7 +130,7 @@ func (r *joined) Read(p []byte) (int, error) {
 			return 0, fmt.Errorf("read content %s: %w", r.manifest.Digest, err)
 		}
 	}
-	n := copy(p, r.now.raw[r.pos-r.now.offset:])
+	n := r.now.read(p, r.pos)
 	r.pos += int64(n)
 	return n, nil
 }
@@ -118,6 +142,8 @@ func (r *joined) load(want int64) error {
 	case len(r.ahead) > 0 && r.ahead[0].offset != r.pos || r.now != nil && r.now.end() != r.pos:
 		r.drop() // the reader jumped
 		r.span = 0
+	case r.now == nil && len(r.ahead) == 0 && r.pos == 0 && r.span == firstSpan && want >= bulkRead:
+		r.span = maxSpan
 	case r.now != nil && r.now.offset == 0:
 		r.span = maxSpan // it wants more than the start
 	case r.now != nil:
@@ -137,13 +163,14 @@ func (r *joined) load(want int64) error {
 	}
 	<-next.done
 	r.ahead = r.ahead[1:]
-	r.fetcher.store.releaseSpan(r.now)
+	r.fetcher.release(r.now)
 	r.now = nil
-	if next.err != nil {
-		return next.err
+	if next.err == nil {
+		next.err = r.hashWhole(next)
 	}
-	if err := r.hashWhole(next); err != nil {
-		return err
+	if next.err != nil {
+		r.fetcher.release(next)
+		return next.err
 	}
 	r.now = next
 	return nil
@@ -156,7 +183,7 @@ func (r *joined) begin(offset, want int64) *spanFetch {
 	from := sort.Search(len(starts), func(i int) bool { return starts[i] > offset }) - 1
 	end := min(offset+min(want, maxSpan), r.manifest.SizeBytes)
 	to := max(from+1, sort.Search(len(starts), func(i int) bool { return starts[i] >= end }))
-	return r.start(from, to, offset > 0 && r.span >= maxSpan/2)
+	return r.start(from, to, r.span >= maxSpan/2)
 }
 
 // drop stops fetches that nobody needs, and waits for them.
@@ -166,9 +193,9 @@ func (r *joined) drop() {
 	}
 	for _, f := range r.ahead {
 		<-f.done
-		r.fetcher.store.releaseSpan(f)
+		r.fetcher.release(f)
 	}
-	r.fetcher.store.releaseSpan(r.now)
+	r.fetcher.release(r.now)
 	r.ahead, r.now = nil, nil
 }
 
@@ -176,7 +203,7 @@ func (r *joined) drop() {
 // been added, and checks the digest with the last one. The digest of a single chunk
 // is the content's and has been checked.
 func (r *joined) hashWhole(f *spanFetch) error {
-	if len(r.manifest.Chunks) == 1 {
+	if !r.whole || len(r.manifest.Chunks) == 1 {
 		return nil
 	}
 	if f.from == 0 {
@@ -185,7 +212,9 @@ func (r *joined) hashWhole(f *spanFetch) error {
 	if f.from != r.hashed || r.hash == nil {
 		return nil
 	}
-	_, _ = r.hash.Write(f.raw) // a hash never fails
+	for i := range f.pieces {
+		_, _ = r.hash.Write(f.pieces[i].bytes) // a hash never fails
+	}
 	if r.hashed = f.to; r.hashed < len(r.manifest.Chunks) {
 		return nil
 	}
@@ -222,7 +251,8 @@ func (r *joined) Close() error {
 		r.closed = true
 		r.cancel()
 		r.drop()
-		r.fetcher.release()
+		r.fetcher.receivers.Wait()
+		r.fetcher.dropKept()
 	}
 	return nil
 }

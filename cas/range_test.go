@@ -135,3 +135,33 @@ func TestSequentialReadFetchesEachSegmentOnce(t *testing.T) {
 		t.Errorf("%d bytes were fetched, of the %d that are held", fetched, held)
 	}
 }
+
+// A reader that begins like a copy costs one request for each segment; one that asks
+// for little gets little.
+func TestFirstReadTellsACopy(t *testing.T) {
+	t.Parallel()
+	const size = 10 << 20
+	d, c := newCounting(t)
+	res, err := c.store.Split(t.Context(), testenv.NoiseReader(1, size), cas.SplitOptions{}, c.put)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := c.open(t, res)
+	d.take()
+	r := c.join(t, m)
+	if _, err := io.ReadFull(r, make([]byte, 32<<10)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		t.Fatal(err)
+	}
+	if _, requests, fetched := d.take(); requests != len(m.Segments) || fetched != size {
+		t.Errorf("a copy: %d requests for %d bytes, want %d for %d", requests, fetched, len(m.Segments), size)
+	}
+	if _, err := io.ReadFull(c.join(t, m), make([]byte, 32<<10-1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, requests, fetched := d.take(); requests != 1 || fetched > 512<<10 {
+		t.Errorf("the start: %d requests for %d bytes, want 1 for little", requests, fetched)
+	}
+}

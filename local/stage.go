@@ -153,14 +153,18 @@ func (s *Store) adopt(ctx context.Context, h metadata.Holder, d lashstore.Digest
 	return c, found, nil
 }
 
+// joiner is [cas.Store.Join] or JoinWhole.
+type joiner func(context.Context, *cas.Manifest, func(lashstore.Digest) (cas.Generation, bool)) (lashstore.BlobReader, error)
+
 // open returns a reader of content.
 func (s *Store) open(ctx context.Context, d lashstore.Digest, c metadata.Content) (lashstore.BlobReader, error) {
-	r, _, err := s.openManifest(ctx, d, c)
+	r, _, err := s.openManifest(ctx, d, c, s.tier.Join)
 	return r, err
 }
 
-// openManifest returns a reader of content, and its manifest if it is in the tier.
-func (s *Store) openManifest(ctx context.Context, d lashstore.Digest, c metadata.Content) (lashstore.BlobReader, *cas.Manifest, error) {
+// openManifest returns a reader of content, and its manifest if it is in the tier,
+// whose chunks join puts together.
+func (s *Store) openManifest(ctx context.Context, d lashstore.Digest, c metadata.Content, join joiner) (lashstore.BlobReader, *cas.Manifest, error) {
 	if c.Manifest == nil {
 		r, err := cas.InlineReader(lashstore.BlobRef{Digest: d, SizeBytes: c.Size}, c.Bytes)
 		return r, nil, err
@@ -169,7 +173,7 @@ func (s *Store) openManifest(ctx context.Context, d lashstore.Digest, c metadata
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := s.tier.Join(ctx, m, generation)
+	r, err := join(ctx, m, generation)
 	if err != nil {
 		return nil, nil, lost(d, err)
 	}
@@ -218,7 +222,8 @@ func (s *Store) manifest(ctx context.Context, d lashstore.Digest, c metadata.Con
 // readAll reads content of a known and bounded size. The manifest is that of content
 // in the tier.
 func (s *Store) readAll(ctx context.Context, d lashstore.Digest, c metadata.Content) (raw []byte, m *cas.Manifest, err error) {
-	r, m, err := s.openManifest(ctx, d, c)
+	// A session that is resumed goes by these bytes: they are worth a second look.
+	r, m, err := s.openManifest(ctx, d, c, s.tier.JoinWhole)
 	if err != nil {
 		return nil, nil, err
 	}
