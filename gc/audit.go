@@ -15,7 +15,7 @@ import (
 // Leases of shards. Workers renew them between slices, each of which takes well under
 // a second where the tier answers; one that was killed is replaced after the time.
 const (
-	leaseTTL = 2 * time.Minute
+	leaseTTL = 30 * time.Second
 	// markShard is the lease of the mark phase.
 	markShard = -1
 )
@@ -49,6 +49,9 @@ func (r *run) audit(ctx context.Context) error {
 		return err
 	}
 	err = r.markLeased(ctx, &lease, state)
+	if errors.Is(err, metadata.ErrShardHeld) { // this worker was too slow
+		err = refuse(errMarkedElsewhere, "an audit by another worker has taken over")
+	}
 	return errors.Join(err, k.ReleaseShard(context.WithoutCancel(ctx), lease, ""))
 }
 

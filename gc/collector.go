@@ -48,6 +48,7 @@ const (
 	StepCollecting = "gc collecting" // nothing done yet
 	StepMarking    = "gc marking"    // a session is about to be compared
 	StepSurplus    = "gc surplus"    // edges too many were found, outside of any lock
+	StepReconciled = "gc reconciled" // the catalog was made to agree, the session's lock is held
 	StepReleasing  = "gc releasing"  // expired uploads are about to be let go of
 	StepListed     = "gc listed"     // a page was listed, its rows are not read yet
 	StepDooming    = "gc dooming"    // condemned rows are about to be removed
@@ -57,7 +58,7 @@ const (
 
 // Steps lists the steps of a collection.
 func Steps() []string {
-	return []string{StepCollecting, StepMarking, StepSurplus, StepReleasing, StepListed, StepDooming, StepDoomed, StepDeleted}
+	return []string{StepCollecting, StepMarking, StepSurplus, StepReconciled, StepReleasing, StepListed, StepDooming, StepDoomed, StepDeleted}
 }
 
 // Collector collects one tenant. It holds nothing between runs.
@@ -144,8 +145,12 @@ func (r *run) record(ctx context.Context) error {
 	})
 }
 
-// refuse is the error of a collection that deletes nothing on purpose.
+// refuse is the error of a collection that deletes nothing on purpose. One whose caller
+// gave up is no such.
 func refuse(err error, reason string, args ...any) error {
+	if passing(err) {
+		return err
+	}
 	return &lashstore.CollectionRefusedError{Reason: fmt.Sprintf(reason, args...), Err: err}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/lashstore/lashstore"
 	"github.com/lashstore/lashstore/cas"
@@ -21,7 +22,11 @@ func (s *shardRun) doom(ctx context.Context) error {
 			doomed []metadata.Doomed
 			err    error
 		)
-		if doomed, more, err = s.collector.opts.Catalog.Doom(ctx, s.shard, s.before()); err != nil {
+		err = s.pacer.run(ctx, func() (err error) {
+			doomed, more, err = s.collector.opts.Catalog.Doom(ctx, s.shard, s.before())
+			return err
+		})
+		if err != nil {
 			return refuse(err, "what is condemned cannot be read or removed")
 		}
 		s.countDoomed(doomed)
@@ -60,8 +65,11 @@ func (s *shardRun) deleteDoomed(ctx context.Context) error {
 			return err
 		}
 		s.collector.step(StepDeleted)
-		if err := s.collector.opts.Catalog.Deleted(ctx, gone); err != nil {
-			return err
+		for part := range slices.Chunk(gone, changeSlice) {
+			err := s.pacer.run(ctx, func() error { return s.collector.opts.Catalog.Deleted(ctx, part) })
+			if err != nil {
+				return err
+			}
 		}
 		s.count(func(rep *lashstore.CollectReport) {
 			rep.Deleted += int64(len(gone))

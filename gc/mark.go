@@ -1,12 +1,14 @@
 package gc
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 
 	"github.com/lashstore/lashstore"
+	"github.com/lashstore/lashstore/internal/sabotage"
 	"github.com/lashstore/lashstore/metadata"
 )
 
@@ -20,10 +22,14 @@ const busyLooks = 4
 // mark compares all sessions with their edges. Sessions that cannot be read do not
 // keep the others from being compared, but they keep everything from being deleted.
 func (r *run) mark(ctx context.Context, after lashstore.SessionID) error {
-	k := r.collector.opts.Catalog
 	if err := r.strays(ctx); err != nil {
 		return err
 	}
+	return r.markSessions(ctx, after)
+}
+
+func (r *run) markSessions(ctx context.Context, after lashstore.SessionID) error {
+	k := r.collector.opts.Catalog
 	total, err := k.CountSessions(ctx)
 	if err != nil {
 		return refuse(err, "the catalog cannot be read")
@@ -94,12 +100,14 @@ func (m *marker) session(ctx context.Context, row metadata.SessionRow) error {
 	switch {
 	case err == nil, errors.Is(err, lashstore.ErrSessionDeleted):
 		return nil
-	case passing(err):
+	case passing(err), errors.Is(err, lashstore.ErrCollectionRefused): // it says nothing of the session
 		return err
 	case errors.Is(err, fs.ErrNotExist) && row.State == metadata.SessionCreating:
 		return nil // it holds nothing before it has a database
 	case errors.Is(err, errCatalog):
 		return refuse(err, "the catalog cannot be read")
+	case errors.Is(err, errUnsettled):
+		return refuse(err, "content of session %q is being stored right now: the next audit goes on", row.Meta.SessionID)
 	}
 	kind := lashstore.FindingUnreadable
 	if errors.Is(err, fs.ErrNotExist) {
@@ -153,6 +161,9 @@ func (m *marker) compare(ctx context.Context, row metadata.SessionRow) (err erro
 		return err
 	}
 	m.collector.step(StepSurplus)
+	if sabotage.Planted(sabotage.NoLock) {
+		return m.releaseUnlocked(ctx, row)
+	}
 	db, err := m.collector.opts.OpenSession(ctx, row, false)
 	if err != nil {
 		return err
@@ -166,6 +177,7 @@ func (m *marker) compare(ctx context.Context, row metadata.SessionRow) (err erro
 		var diff metadata.Difference
 		err := db.Reconcile(ctx, after, markObjects, func(ctx context.Context, held metadata.Holding) (err error) {
 			diff, err = m.collector.opts.Catalog.Reconcile(ctx, holder(row), held)
+			m.collector.step(StepReconciled)
 			return catalogError(err)
 		})
 		if err != nil {
@@ -210,7 +222,7 @@ func (m *marker) look(ctx context.Context, row metadata.SessionRow, readOnly boo
 		if err != nil {
 			return false, catalogError(err)
 		}
-		m.report.Mark.Objects += int64(len(held.Objects))
+		m.report.Mark.Objects += compared(held, diff)
 		differs = differs || diff.Any()
 		if m.opts.DryRun {
 			m.note(row, diff, false)
@@ -218,6 +230,17 @@ func (m *marker) look(ctx context.Context, row metadata.SessionRow, readOnly boo
 		after, done = diff.Through, diff.Done
 	}
 	return differs, nil
+}
+
+// compared returns how many of the objects were compared: not all, where there are many
+// edges too many between them.
+func compared(held metadata.Holding, diff metadata.Difference) (n int64) {
+	for _, o := range held.Objects {
+		if diff.Done || bytes.Compare(o.Digest.Bytes(), diff.Through.Bytes()) <= 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // note counts a difference.

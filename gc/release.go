@@ -135,7 +135,11 @@ func (r *run) releaseUploads(ctx context.Context) error {
 		}
 		r.collector.step(StepReleasing)
 		var n int64
-		if n, more, err = k.ReleaseExpired(ctx, r.now()); err != nil {
+		err := r.pacer.run(ctx, func() (err error) {
+			n, more, err = k.ReleaseExpired(ctx, r.now())
+			return err
+		})
+		if err != nil {
 			return err
 		}
 		r.count(func(rep *lashstore.CollectReport) { rep.UploadsExpired += n })

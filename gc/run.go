@@ -27,13 +27,15 @@ type run struct {
 	saveMark  func(context.Context, lashstore.SessionID) error
 	savedMark time.Time
 
+	pacer *pacer // of the transactions that come in rows
+
 	mu     sync.Mutex
 	report lashstore.CollectReport // guarded by mu while shards are worked on
 	errs   int64                   // all, also those that the report does not name
 }
 
 func newRun(c *Collector, opts lashstore.CollectOptions) *run {
-	r := &run{collector: c, opts: opts, grace: lashstore.DefaultGrace, began: c.opts.Now(), beganAt: c.opts.Elapsed()}
+	r := &run{collector: c, opts: opts, grace: lashstore.DefaultGrace, began: c.opts.Now(), beganAt: c.opts.Elapsed(), pacer: newPacer(c.opts.Elapsed)}
 	if opts.Grace != nil {
 		r.grace = *opts.Grace
 	}
@@ -115,6 +117,9 @@ func (r *run) finish(err error) lashstore.CollectReport {
 	}
 	if rep.Pending > 0 {
 		reasons = append(reasons, fmt.Sprintf("%d objects are still to be deleted", rep.Pending))
+	}
+	if rep.Mark != nil && !rep.DryRun && !r.audited && len(reasons) == 0 {
+		reasons = append(reasons, "another worker took over a part of the audit")
 	}
 	rep.Reason = strings.Join(reasons, ", ")
 	switch {

@@ -180,12 +180,17 @@ func (s *shardRun) apply(ctx context.Context, f *sweepFindings) error {
 	s.progress(lashstore.PhaseSweep, swept, 0)
 	if !s.opts.DryRun {
 		for part := range slices.Chunk(f.unreferenced, changeSlice) {
-			if _, err := s.collector.opts.Catalog.Condemn(ctx, part); err != nil {
+			err := s.pacer.run(ctx, func() error {
+				_, err := s.collector.opts.Catalog.Condemn(ctx, part)
+				return err
+			})
+			if err != nil {
 				return err
 			}
 		}
 		for part := range slices.Chunk(f.unsized, changeSlice) {
-			if err := s.collector.opts.Catalog.Learn(ctx, part); err != nil {
+			err := s.pacer.run(ctx, func() error { return s.collector.opts.Catalog.Learn(ctx, part) })
+			if err != nil {
 				return err
 			}
 		}
@@ -230,7 +235,11 @@ func (s *shardRun) unknown(ctx context.Context, objects []cas.Object) error {
 		return nil
 	}
 	for part := range slices.Chunk(old, changeSlice) {
-		doomed, err := s.collector.opts.Catalog.DoomUnknown(ctx, part)
+		var doomed []metadata.Doomed
+		err := s.pacer.run(ctx, func() (err error) {
+			doomed, err = s.collector.opts.Catalog.DoomUnknown(ctx, part)
+			return err
+		})
 		if err != nil {
 			return err
 		}

@@ -66,7 +66,11 @@ func (a *autoCollector) run(ctx context.Context) {
 	if err := s.settler.flush(ctx); err != nil {
 		s.opts.Logger.Warn("settle sessions before a collection", "error", err)
 	}
-	report, err := s.collector.Run(ctx, s.collectOptions(lashstore.CollectOptions{}))
+	state, err := s.catalog.Collection(ctx)
+	report := lashstore.CollectReport{Outcome: lashstore.CollectFailed}
+	if err == nil { // a catalog from a backup is brought up to date first
+		report, err = s.collector.Run(ctx, s.collectOptions(lashstore.CollectOptions{Audit: state.Stale}))
+	}
 	if ctx.Err() != nil {
 		return
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/lashstore/lashstore"
 	"github.com/lashstore/lashstore/cas"
+	"github.com/lashstore/lashstore/internal/sabotage"
 	"github.com/lashstore/lashstore/metadata"
 )
 
@@ -49,6 +50,10 @@ func (b *stageBatch) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	broken, err := b.broken(ctx, held)
+	if err != nil {
+		return err
+	}
 	predecessors, err := b.predecessors(ctx, held)
 	if err != nil {
 		return err
@@ -56,11 +61,15 @@ func (b *stageBatch) run(ctx context.Context) error {
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(parallelContents)
 	for d, content := range b.large {
-		if held[d] {
+		if held[d] && !broken[d] {
 			continue
 		}
+		before := predecessors[content.key]
+		if held[d] { // what it follows may have lost the same objects
+			before = metadata.Predecessor{}
+		}
 		group.Go(func() error {
-			if err := b.store(groupCtx, d, content, predecessors[content.key]); err != nil {
+			if err := b.store(groupCtx, d, content, before); err != nil {
 				return fmt.Errorf("store %s: %w", d, err)
 			}
 			return nil
@@ -69,8 +78,21 @@ func (b *stageBatch) run(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
+	if err := b.adoptRefs(ctx, held, broken); err != nil {
+		return err
+	}
+	for d := range broken {
+		if c := b.fresh[d]; c != nil {
+			c.Mends = true
+		}
+	}
+	return nil
+}
+
+// adoptRefs fills in what uploads protect of the references that the session lacks.
+func (b *stageBatch) adoptRefs(ctx context.Context, held, broken map[lashstore.Digest]bool) error {
 	for d := range b.refs {
-		if held[d] || b.fresh[d] != nil {
+		if held[d] && !broken[d] || b.fresh[d] != nil {
 			continue
 		}
 		c, found, err := b.h.store.adopt(ctx, b.h.holder(), d)
@@ -147,6 +169,9 @@ func (b *stageBatch) follow(ctx context.Context, before metadata.Predecessor, sr
 	if take {
 		state.old = s.recent.take(state.key, before.Digest)
 	}
+	if state.old != nil && !covers(before.Content.Objects, state.old.manifest) {
+		state.old = nil // equal content, and other objects since it was mended
+	}
 	if state.old != nil {
 		p.Manifest, p.Content = state.old.manifest, state.old.content
 	} else {
@@ -186,7 +211,7 @@ func (h *session) verifier(tier map[lashstore.Digest]*metadata.Content) func(con
 		objects = append(objects, c.Objects...)
 	}
 	return func(ctx context.Context) error {
-		if len(objects) > 0 {
+		if len(objects) > 0 && !sabotage.Planted(sabotage.NoReread) {
 			if err := h.store.catalog.Verify(ctx, h.holder(), objects); err != nil {
 				return err
 			}

@@ -1,9 +1,11 @@
 package local
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"errors"
+	"strings"
 	"sync"
 
 	"github.com/lashstore/lashstore"
@@ -15,6 +17,12 @@ type cacheKey struct {
 	id          lashstore.SessionID
 	incarnation lashstore.Incarnation
 	readOnly    bool
+}
+
+// compare orders keys, so that what is done for several is done in the same order
+// each time.
+func (k cacheKey) compare(other cacheKey) int {
+	return cmp.Or(strings.Compare(string(k.id), string(other.id)), strings.Compare(string(k.incarnation), string(other.incarnation)))
 }
 
 // cacheEntry is an open, or opening, database. All fields but key, ready, db and

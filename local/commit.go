@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/lashstore/lashstore"
+	"github.com/lashstore/lashstore/internal/sabotage"
 	"github.com/lashstore/lashstore/metadata"
 )
 
@@ -214,6 +215,11 @@ func (p *commitPlan) prepare(ctx context.Context, db *metadata.SessionDB, reserv
 	maps.Copy(in.Fresh, batch.fresh)
 	in.Discard = surplus(*reserved, batch.fresh)
 	in.Verify = p.h.verifier(batch.fresh)
+	if sabotage.Planted(sabotage.ReleaseFirst) {
+		in.ReleaseFirst = func(ctx context.Context, gone []lashstore.Digest) error {
+			return p.h.store.catalog.Release(ctx, p.h.holder(), gone)
+		}
+	}
 	return in, nil
 }
 

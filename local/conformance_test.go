@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	_ "modernc.org/sqlite"
 
@@ -65,7 +66,11 @@ func newHarness(t *testing.T, dir string, driver cas.Driver) conformance.Harness
 				UploadTTL:          s.UploadTTL,
 				SourceKeyRetention: s.SourceKeyRetention,
 				ReadOnly:           s.ReadOnly,
+				Grace:              s.Grace,
+				CollectEvery:       s.CollectEvery,
+				OnCollect:          s.OnCollect,
 				Now:                clock.Now,
+				Elapsed:            func() time.Duration { return clock.Now().Sub(testenv.Start()) },
 				Rand:               rand,
 				Processes:          processes,
 			})
@@ -91,7 +96,8 @@ func newHarness(t *testing.T, dir string, driver cas.Driver) conformance.Harness
 			},
 			Database: h.damageDatabase,
 		},
-		Faults: &conformance.Faults{FailBlobs: h.failBlobs},
+		Faults:   &conformance.Faults{FailBlobs: h.failBlobs},
+		Collects: true,
 	}
 }
 

@@ -21,8 +21,13 @@ func (s *Store) described(ctx context.Context, d lashstore.Digest, get acquire) 
 	if err != nil {
 		return c, false, err
 	}
+	var unread []metadata.Object
+	defer func() { s.distrust(ctx, unread) }()
 	for _, o := range candidates {
 		c, found, err = s.describedBy(ctx, d, o, get)
+		if errors.Is(err, lashstore.ErrCorruptBlob) || errors.Is(err, lashstore.ErrBlobNotFound) {
+			unread = append(unread, o)
+		}
 		if found || err != nil && !errors.Is(err, lashstore.ErrBlobNotFound) {
 			return c, found, err
 		}

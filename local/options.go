@@ -95,6 +95,10 @@ type Options struct {
 	Step func(step string)
 	// Metrics, if set, is where the store registers its Prometheus collectors.
 	Metrics prometheus.Registerer
+
+	// Of tests that decide which of several processes goes on: gate holds writers back,
+	// and nothing is settled in the background.
+	gate metadata.Gate
 }
 
 func (o Options) withDefaults() Options {

@@ -215,7 +215,8 @@ func (s *Store) markDeleted(ctx context.Context, id lashstore.SessionID, inc las
 // damaged reports whether a session's file is beyond being marked as deleted. That
 // must not keep it from being deleted: nothing can be committed to it either.
 func damaged(err error) bool {
-	return errors.Is(err, lashstore.ErrCorruptDatabase) || errors.Is(err, lashstore.ErrCorruptRecord)
+	return errors.Is(err, lashstore.ErrCorruptDatabase) || errors.Is(err, lashstore.ErrCorruptRecord) ||
+		errors.Is(err, lashstore.ErrWrongSession) // a copy of another's file, put under this one's name
 }
 
 // ListSessions returns one page of the sessions that are not deleted, after

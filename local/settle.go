@@ -32,7 +32,7 @@ type settler struct {
 	running sync.Mutex // held while a flush runs, so that one that waited sees its result
 }
 
-// newSettler starts the goroutine that close ends.
+// newSettler starts the goroutine that close ends, unless a test decides when to settle.
 func newSettler(s *Store) *settler {
 	t := &settler{
 		store: s,
@@ -40,6 +40,10 @@ func newSettler(s *Store) *settler {
 		quit:  make(chan struct{}),
 		done:  make(chan struct{}),
 		dirty: make(map[cacheKey]struct{}),
+	}
+	if s.opts.gate != nil {
+		close(t.done)
+		return t
 	}
 	go t.loop()
 	return t
@@ -91,7 +95,7 @@ func (t *settler) flush(ctx context.Context) error {
 	t.running.Lock()
 	defer t.running.Unlock()
 	t.mu.Lock()
-	keys := slices.Collect(maps.Keys(t.dirty))
+	keys := slices.SortedFunc(maps.Keys(t.dirty), cacheKey.compare)
 	clear(t.dirty)
 	t.mu.Unlock()
 	var (

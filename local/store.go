@@ -85,6 +85,7 @@ func Open(ctx context.Context, dir string, opts Options) (*Store, error) {
 		Rand:               opts.Rand,
 		Processes:          opts.Processes,
 		Liveness:           ProcessLiveness(),
+		Gate:               opts.gate,
 	}
 	if err := s.assemble(ctx, dir); err != nil {
 		return nil, fmt.Errorf("open store %s: %w", dir, errors.Join(err, s.closeOwned()))
@@ -103,6 +104,7 @@ func (s *Store) assemble(ctx context.Context, dir string) (err error) {
 		Now:         s.clock.now,
 		Rand:        s.opts.Rand,
 		ReadOnly:    s.opts.ReadOnly,
+		Gate:        s.opts.gate,
 	})
 	if err != nil {
 		return err

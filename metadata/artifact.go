@@ -51,6 +51,9 @@ func (s *SessionDB) PutArtifact(ctx context.Context, a lashstore.ArtifactInfo, f
 		if err != nil {
 			return err
 		}
+		if err := s.mend(ctx, c, a.Ref.Digest, fresh); err != nil {
+			return err
+		}
 		_, held, err := s.holdContent(ctx, c, a.Ref.Digest, fresh)
 		if err != nil {
 			return err

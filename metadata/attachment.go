@@ -128,6 +128,9 @@ func (t *commitTx) commitAttachments(ctx context.Context, c *conn, ids []lashsto
 func (s *SessionDB) CommitAttachments(ctx context.Context, ids []lashstore.Digest, fresh map[lashstore.Digest]*Content, verify func(context.Context) error) error {
 	return s.write(ctx, "commit attachments", func(ctx context.Context, c *conn) error {
 		t := &commitTx{s: s, in: &CommitInput{Fresh: fresh}, now: s.opts.Now()}
+		if err := s.mendAll(ctx, c, fresh); err != nil {
+			return err
+		}
 		if err := t.commitAttachments(ctx, c, ids); err != nil {
 			return err
 		}

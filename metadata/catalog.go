@@ -19,13 +19,14 @@ const catalogPageSize = 4096
 // catalogReaders is how many reads of the catalog run beside each other.
 const catalogReaders = 4
 
-// CatalogOptions are the parts a catalog needs; all are required.
+// CatalogOptions are the parts a catalog needs; all but Gate are required.
 type CatalogOptions struct {
 	Durability  lashstore.Durability
 	BusyTimeout time.Duration
 	Now         func() time.Time
 	Rand        io.Reader
 	ReadOnly    bool
+	Gate        Gate
 }
 
 // Catalog is a tenant's catalog: its sessions, blobs and references. It may be used
@@ -110,6 +111,10 @@ func (k *Catalog) Close() error {
 // write runs fn in a transaction that it may share with other writes; if fn fails,
 // only its own changes are undone.
 func (k *Catalog) write(ctx context.Context, op string, fn func(context.Context, *conn) error) error {
+	if k.opts.Gate != nil {
+		k.opts.Gate.Enter(k.db.path)
+		defer k.opts.Gate.Leave(k.db.path)
+	}
 	if err := k.group.run(ctx, fn); err != nil {
 		return fmt.Errorf("catalog: %s: %w", op, translateUnlessOurs(op, k.db.path, err))
 	}

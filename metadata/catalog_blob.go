@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lashstore/lashstore"
+	"github.com/lashstore/lashstore/internal/sabotage"
 )
 
 // Kinds of holder.
@@ -156,7 +157,7 @@ func (k *Catalog) reserve(ctx context.Context, c *conn, holder int64, d lashstor
 		if row.generation, err = newGeneration(k.opts.Rand); err == nil {
 			err = k.writeBlob(ctx, c, row)
 		}
-	} else {
+	} else if !sabotage.Planted(sabotage.NoClear) {
 		err = c.exec(ctx, `UPDATE blob SET condemned_at_ms=NULL WHERE digest=? AND condemned_at_ms IS NOT NULL`, d.Bytes())
 	}
 	if err != nil {
@@ -171,6 +172,9 @@ func (k *Catalog) reserve(ctx context.Context, c *conn, holder int64, d lashstor
 
 // newGeneration draws a generation: 63 random bits, not all zero.
 func newGeneration(rand io.Reader) (int64, error) {
+	if sabotage.Planted(sabotage.SameName) {
+		return 1, nil
+	}
 	var b [8]byte
 	for {
 		if _, err := io.ReadFull(rand, b[:]); err != nil {

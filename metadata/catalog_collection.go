@@ -86,19 +86,23 @@ func (k *Catalog) Collection(ctx context.Context) (s CollectionState, err error)
 // nothing is changed.
 func (k *Catalog) UpdateCollection(ctx context.Context, fn func(*CollectionState) error) error {
 	return k.write(ctx, "write the state of collections", func(ctx context.Context, c *conn) error {
-		s, err := k.readCollection(ctx, c)
-		if err != nil {
-			return err
-		}
-		if err := fn(&s); err != nil {
-			return err
-		}
-		cols := s.columns()
-		return c.exec(ctx, `INSERT OR REPLACE INTO collection (one, clock_ms, ran_at_ms, audited_at_ms, stopped, stale, audit,
-			audit_at_ms, audit_phase, mark_after, runs, audits, deleted, deleted_bytes, sum)
-			VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			append(cols, rowSum(cols...))...)
+		return k.updateCollection(ctx, c, fn)
 	})
+}
+
+func (k *Catalog) updateCollection(ctx context.Context, c *conn, fn func(*CollectionState) error) error {
+	s, err := k.readCollection(ctx, c)
+	if err != nil {
+		return err
+	}
+	if err := fn(&s); err != nil {
+		return err
+	}
+	cols := s.columns()
+	return c.exec(ctx, `INSERT OR REPLACE INTO collection (one, clock_ms, ran_at_ms, audited_at_ms, stopped, stale, audit,
+		audit_at_ms, audit_phase, mark_after, runs, audits, deleted, deleted_bytes, sum)
+		VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		append(cols, rowSum(cols...))...)
 }
 
 // stale reports whether rows may call objects present that are gone.
@@ -107,12 +111,19 @@ func (k *Catalog) stale(ctx context.Context, c *conn) (stale bool, err error) {
 	return stale, err
 }
 
-// distrust is Stop for a catalog that is not the newest.
+// distrust is Stop for a catalog that is not the newest. From then on it counts as seen
+// up to now: it is the newest there is, and must not be distrusted at each opening.
 func (k *Catalog) distrust(ctx context.Context, reason string) error {
-	return k.UpdateCollection(ctx, func(s *CollectionState) error {
-		s.Stopped, s.Stale = reason, true
-		s.Audit, s.Phase, s.MarkAfter = "", AuditNone, ""
-		return nil
+	return k.write(ctx, "stop collections", func(ctx context.Context, c *conn) error {
+		err := k.updateCollection(ctx, c, func(s *CollectionState) error {
+			s.Stopped, s.Stale = reason, true
+			s.Audit, s.Phase, s.MarkAfter = "", AuditNone, ""
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return c.exec(ctx, `UPDATE sequence SET sequence=max(sequence, ?)`, k.seq.seen)
 	})
 }
 

@@ -203,13 +203,14 @@ func blobBound(b []byte) []byte {
 	return b
 }
 
-// Regenerate makes the row of a digest name another object that a session holds, if
-// it still names the first: the audit found that only the other is in the tier.
-func (k *Catalog) Regenerate(ctx context.Context, from, to Object) (changed bool, err error) {
+// Regenerate makes the row of a digest name an object that is in the tier and that a
+// session holds, if it still names the first and still says the same of whether that one
+// is there: nobody has committed it since.
+func (k *Catalog) Regenerate(ctx context.Context, from Object, present bool, to Object) (changed bool, err error) {
 	err = k.write(ctx, "restore a generation", func(ctx context.Context, c *conn) error {
 		changed = false
 		row, err := k.readBlob(ctx, c, from.Digest)
-		if err != nil || row == nil || row.generation != counter(from.Generation) {
+		if err != nil || row == nil || row.generation != counter(from.Generation) || present != (row.present != 0) {
 			return err
 		}
 		changed = true

@@ -131,9 +131,10 @@ func (k *Catalog) ReleaseExpired(ctx context.Context, now time.Time) (finished i
 func (k *Catalog) DeadHolders(ctx context.Context, after int64, limit int) (dead []Holder, last int64, err error) {
 	err = k.read(ctx, "find holders without a session", func(ctx context.Context, c *conn) error {
 		n := 0
+		// "+" keeps the index of kinds out of it, by which all would be sorted for each page.
 		err := c.each(ctx, `SELECT holder, key, coalesce(session_id,''), coalesce(state,-1) FROM holder
 			LEFT JOIN session ON session.incarnation=holder.key
-			WHERE kind=? AND holder>? ORDER BY holder LIMIT ?`, []any{int64(holderSession), after, int64(limit)},
+			WHERE +kind=? AND holder>? ORDER BY holder LIMIT ?`, []any{int64(holderSession), after, int64(limit)},
 			func(scan func(...any) error) error {
 				var (
 					key, id string

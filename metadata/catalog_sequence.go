@@ -108,6 +108,8 @@ func (k *Catalog) checkSequence(ctx context.Context) error {
 		return err
 	case k.seq.seen > number:
 		return k.distrust(ctx, fmt.Sprintf("the catalog is older (transaction %d) than it was last seen (%d): it was put back from a backup", number, k.seq.seen))
+	case k.seq.seen == 0 && number > 1: // after the first transaction a process may die before it writes the file
+		return k.distrust(ctx, "the file "+sequenceFile+" beside the catalog is missing: whether the catalog is the newest is not known")
 	case k.seq.seen < 0:
 		k.seq.seen = 0
 		return k.distrust(ctx, "the file "+sequenceFile+" beside the catalog is damaged: whether the catalog is the newest is not known")

@@ -17,8 +17,10 @@ const incarnationInName = 8
 
 // Strays calls fn with the path of each session database below the tenant's folder
 // that no row of the catalog names: the catalog was put back from a backup, or lost
-// the row. A session is admitted before its file is made, so a new one is none.
-func (k *Catalog) Strays(ctx context.Context, fn func(path string) error) error {
+// the row. A session is admitted before its file is made, so a new one is none. It
+// also calls fn for the databases of sessions that the catalog knows to be deleted:
+// who created one while it was deleted died before it could remove the file again.
+func (k *Catalog) Strays(ctx context.Context, fn func(path string, deleted bool) error) error {
 	dir := filepath.Dir(k.db.path)
 	folders, err := readDir(filepath.Join(dir, "sessions"))
 	if err != nil {
@@ -34,9 +36,9 @@ func (k *Catalog) Strays(ctx context.Context, fn func(path string) error) error 
 			if filepath.Ext(rel) != ".db" {
 				continue
 			}
-			known, err := k.knowsFile(ctx, rel)
-			if err == nil && !known {
-				err = fn(filepath.Join(dir, rel))
+			known, deleted, err := k.knowsFile(ctx, rel)
+			if err == nil && (!known || deleted) {
+				err = fn(filepath.Join(dir, rel), deleted)
 			}
 			if err != nil {
 				return err
@@ -57,25 +59,31 @@ func readDir(path string) ([]os.DirEntry, error) {
 	return entries, nil
 }
 
-// knowsFile reports whether some session's row names the file.
-func (k *Catalog) knowsFile(ctx context.Context, rel string) (known bool, err error) {
+// knowsFile reports whether some session's row names the file, and whether that
+// session is deleted.
+func (k *Catalog) knowsFile(ctx context.Context, rel string) (known, deleted bool, err error) {
 	name := strings.TrimSuffix(rel, ".db")
 	if len(name) < incarnationInName {
-		return false, nil
+		return false, false, nil
 	}
 	prefix := name[len(name)-incarnationInName:]
 	err = k.read(ctx, "find a session by its file", func(ctx context.Context, c *conn) error {
-		known = false
+		known, deleted = false, false
 		// "g" sorts after every hexadecimal digit.
-		return c.each(ctx, `SELECT session_id, incarnation FROM session WHERE incarnation>=? AND incarnation<?`,
+		return c.each(ctx, `SELECT session_id, incarnation, state FROM session WHERE incarnation>=? AND incarnation<?`,
 			[]any{prefix, prefix + "g"}, func(scan func(...any) error) error {
-				var id, inc string
-				err := scan(&id, &inc)
-				known = known || SessionPath(lashstore.SessionID(id), lashstore.Incarnation(inc)) == rel
+				var (
+					id, inc string
+					state   int64
+				)
+				err := scan(&id, &inc, &state)
+				if err == nil && SessionPath(lashstore.SessionID(id), lashstore.Incarnation(inc)) == rel {
+					known, deleted = true, state == sessionDeleted
+				}
 				return err
 			})
 	})
-	return known, err
+	return known, deleted, err
 }
 
 // Identity is what a session's database says of itself.
@@ -138,16 +146,20 @@ func (k *Catalog) Readmit(ctx context.Context, id Identity) (admitted bool, err 
 		if err != nil || existing != nil && existing.state != sessionDeleted {
 			return err
 		}
-		m := normalizeMeta(id.Meta)
-		sum := lashstore.SessionSummary{
-			SessionPickerInfo: lashstore.SessionPickerInfo{SessionID: m.SessionID, Cwd: m.Cwd, Relation: m.Relation},
-			SessionName:       m.SessionName, Model: m.Model, Incarnation: id.Incarnation,
-			CreatedAt: m.CreatedAt, UpdatedAt: m.CreatedAt, ExpiresAt: m.ExpiresAt(m.CreatedAt),
-		}
 		admitted = true
-		return k.writeSession(ctx, c, &catalogRow{state: sessionLive, sum: sum})
+		return k.writeSession(ctx, c, id.row())
 	})
 	return admitted, err
+}
+
+// row is the session's row in the catalog, without what a summary of it adds.
+func (id Identity) row() *catalogRow {
+	m := normalizeMeta(id.Meta)
+	return &catalogRow{state: sessionLive, sum: lashstore.SessionSummary{
+		SessionPickerInfo: lashstore.SessionPickerInfo{SessionID: m.SessionID, Cwd: m.Cwd, Relation: m.Relation},
+		SessionName:       m.SessionName, Model: m.Model, Incarnation: id.Incarnation,
+		CreatedAt: m.CreatedAt, UpdatedAt: m.CreatedAt, ExpiresAt: m.ExpiresAt(m.CreatedAt),
+	}}
 }
 
 // SessionsAfter returns admitted sessions after an id, in order: those that exist or

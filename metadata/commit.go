@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lashstore/lashstore"
+	"github.com/lashstore/lashstore/internal/sabotage"
 )
 
 // CommitInput is a commit whose content has been stored.
@@ -21,6 +22,8 @@ type CommitInput struct {
 	// Verify re-reads the blob reservations the commit stands on, under the session's
 	// write lock; it returns [ErrReservationLost] if one is gone. Nil: there are none.
 	Verify func(context.Context) error
+	// ReleaseFirst is for a planted bug: it removes edges from the catalog.
+	ReleaseFirst func(context.Context, []lashstore.Digest) error
 	// Discard are objects that were reserved and are not needed after all.
 	Discard []lashstore.Digest
 }
@@ -189,6 +192,11 @@ func (t *commitTx) commit(ctx context.Context, c *conn) (res lashstore.CommitRes
 	if err := t.s.discard(ctx, c, t.in.Discard); err != nil {
 		return res, err
 	}
+	if sabotage.Planted(sabotage.ReleaseFirst) && t.in.ReleaseFirst != nil {
+		if _, err := t.s.settle(ctx, c, t.in.ReleaseFirst); err != nil {
+			return res, err
+		}
+	}
 	if t.in.Verify != nil {
 		return res, t.in.Verify(ctx)
 	}
@@ -198,6 +206,9 @@ func (t *commitTx) commit(ctx context.Context, c *conn) (res lashstore.CommitRes
 // apply writes the revision.
 func (t *commitTx) apply(ctx context.Context, c *conn, prev *revisionRow) (res lashstore.CommitResult, err error) {
 	cm := t.in.Commit
+	if err := t.s.mendAll(ctx, c, t.in.Fresh); err != nil {
+		return res, err
+	}
 	row := &revisionRow{revision: t.rev, committedAt: t.now, turnID: cm.TurnID}
 	if prev != nil {
 		row.frameID, row.turnState = prev.frameID, prev.turnState

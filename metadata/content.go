@@ -22,6 +22,9 @@ type Content struct {
 	Bytes    []byte // nil: in the tier
 	Manifest []byte
 	Objects  []Object // distinct, any order
+	// Mends reports, of content that a commit brings, that it takes the place of what the
+	// session has of it, of which objects were lost.
+	Mends bool
 }
 
 // errRefs is a reference count that does not add up.
@@ -325,41 +328,45 @@ const settleSlice = 512
 // every commit of the session out. It reports whether entries are left.
 func (s *SessionDB) Settle(ctx context.Context, release func(context.Context, []lashstore.Digest) error) (more bool, err error) {
 	err = s.write(ctx, "settle", func(ctx context.Context, c *conn) error {
-		var listed, free []lashstore.Digest
-		err := c.each(ctx, `SELECT outbox.digest, object.digest IS NULL FROM outbox LEFT JOIN object USING (digest) LIMIT ?`,
-			[]any{settleSlice}, func(scan func(...any) error) error {
-				var (
-					raw    []byte
-					unheld bool
-				)
-				if err := scan(&raw, &unheld); err != nil {
-					return err
-				}
-				d, err := lashstore.DigestFromBytes(raw)
-				if err != nil {
-					return corrupt(s.id, "outbox", fmt.Sprintf("%x", raw), err)
-				}
-				listed = append(listed, d)
-				if unheld {
-					free = append(free, d)
-				}
-				return nil
-			})
-		if err != nil || len(listed) == 0 {
-			return err
-		}
-		if len(free) > 0 {
-			if err := release(ctx, free); err != nil {
-				return err
-			}
-		}
-		for _, d := range listed {
-			if err := c.exec(ctx, `DELETE FROM outbox WHERE digest=?`, d.Bytes()); err != nil {
-				return err
-			}
-		}
-		more = len(listed) == settleSlice
-		return nil
+		more, err = s.settle(ctx, c, release)
+		return err
 	})
 	return more, err
+}
+
+func (s *SessionDB) settle(ctx context.Context, c *conn, release func(context.Context, []lashstore.Digest) error) (more bool, err error) {
+	var listed, free []lashstore.Digest
+	err = c.each(ctx, `SELECT outbox.digest, object.digest IS NULL FROM outbox LEFT JOIN object USING (digest) LIMIT ?`,
+		[]any{settleSlice}, func(scan func(...any) error) error {
+			var (
+				raw    []byte
+				unheld bool
+			)
+			if err := scan(&raw, &unheld); err != nil {
+				return err
+			}
+			d, err := lashstore.DigestFromBytes(raw)
+			if err != nil {
+				return corrupt(s.id, "outbox", fmt.Sprintf("%x", raw), err)
+			}
+			listed = append(listed, d)
+			if unheld {
+				free = append(free, d)
+			}
+			return nil
+		})
+	if err != nil || len(listed) == 0 {
+		return false, err
+	}
+	if len(free) > 0 {
+		if err := release(ctx, free); err != nil {
+			return false, err
+		}
+	}
+	for _, d := range listed {
+		if err := c.exec(ctx, `DELETE FROM outbox WHERE digest=?`, d.Bytes()); err != nil {
+			return false, err
+		}
+	}
+	return len(listed) == settleSlice, nil
 }

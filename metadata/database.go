@@ -34,6 +34,7 @@ type databaseOptions struct {
 	pageSize    int
 	readers     int
 	schema      schema
+	gate        Gate // nil but in tests
 }
 
 // database is one SQLite file: a writer connection, opened first, and a few
@@ -54,6 +55,15 @@ type database struct {
 // busySlice is how long SQLite itself waits for a lock before the wait looks at the
 // context again.
 const busySlice = 100 * time.Millisecond
+
+// writerSlice is the same for the write lock. SQLite asks for it after 1 ms, after 2
+// more, and then ever less often, up to every 100 ms, by which it misses the moments
+// between the transactions of a process that has many: a writer beside a collector then
+// waited for 0.1 s, and with this for little more than one transaction (bench, Collect).
+const writerSlice = 4 * time.Millisecond
+
+// maxBusyPause is the longest pause between two slices.
+const maxBusyPause = 3 * time.Millisecond
 
 func openDatabase(ctx context.Context, path string, mode openMode, opts databaseOptions) (*database, error) {
 	// In a URI, the first part of a relative path would count as a host.
@@ -189,14 +199,15 @@ func (d *database) configure(ctx context.Context, c *conn, mode openMode) error 
 		pragmas = append(pragmas, fmt.Sprintf("page_size=%d", d.opts.pageSize))
 	case modeWrite:
 	}
-	for _, p := range pragmas {
-		if err := c.script(ctx, "PRAGMA "+p); err != nil {
-			return translate("configure", d.path, err)
-		}
+	if err := d.pragmas(ctx, c, pragmas...); err != nil {
+		return err
 	}
 	if mode == modeRead || mode == modeImmutable {
 		// The first read of the file tells whether it can be opened at all.
-		_, err := c.one(ctx, "PRAGMA schema_version", nil, new(int64))
+		err := d.retryBusy(ctx, func() error {
+			_, err := c.one(ctx, "PRAGMA schema_version", nil, new(int64))
+			return err
+		})
 		return translate("open", d.path, err)
 	}
 	// A file that is not ours must not be changed, and switching its log mode would.
@@ -220,8 +231,16 @@ func (d *database) configure(ctx context.Context, c *conn, mode openMode) error 
 	if err := d.retryBusy(ctx, func() error { return c.walMode(ctx) }); err != nil {
 		return translate("switch to write-ahead logging", d.path, err)
 	}
-	if err := c.script(ctx, "PRAGMA synchronous="+sync); err != nil {
-		return translate("configure", d.path, err)
+	return d.pragmas(ctx, c, "synchronous="+sync, fmt.Sprintf("busy_timeout=%d", writerSlice.Milliseconds()))
+}
+
+// pragmas sets pragmas, some of which read the file: another process may be recovering
+// it, or removing its log.
+func (d *database) pragmas(ctx context.Context, c *conn, pragmas ...string) error {
+	for _, p := range pragmas {
+		if err := d.retryBusy(ctx, func() error { return c.script(ctx, "PRAGMA "+p) }); err != nil {
+			return translate("configure", d.path, err)
+		}
 	}
 	return nil
 }
@@ -229,7 +248,7 @@ func (d *database) configure(ctx context.Context, c *conn, mode openMode) error 
 // retryBusy repeats what found the database locked, until the busy timeout or the
 // end of ctx. SQLite has waited a slice each time already.
 func (d *database) retryBusy(ctx context.Context, try func() error) error {
-	limit := max(1, int(d.opts.busyTimeout/busySlice))
+	var over <-chan time.Time
 	for attempt := 1; ; attempt++ {
 		err := try()
 		code := primaryCode(err)
@@ -239,14 +258,16 @@ func (d *database) retryBusy(ctx context.Context, try func() error) error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("wait for another writer: %w", ctx.Err())
 		}
-		if attempt >= limit {
-			return err
+		if over == nil {
+			over = time.After(d.opts.busyTimeout)
 		}
 		// SQLite does not wait when waiting could not help (a stale snapshot, or the
 		// switch of the log mode), so this loop must not spin.
 		select {
+		case <-over:
+			return err
 		case <-ctx.Done():
-		case <-time.After(time.Duration(min(attempt, 50)) * time.Millisecond):
+		case <-time.After(min(time.Duration(attempt)*time.Millisecond, maxBusyPause)):
 		}
 	}
 }
@@ -257,6 +278,10 @@ func (d *database) retryBusy(ctx context.Context, try func() error) error {
 func (d *database) write(ctx context.Context, op string, fn func(context.Context, *conn) error) error {
 	if d.writer == nil {
 		return &lashstore.StorageError{Op: op, Path: d.path, Kind: lashstore.ErrReadOnly, Err: errors.New("opened read-only")}
+	}
+	if d.opts.gate != nil {
+		d.opts.gate.Enter(d.path)
+		defer d.opts.gate.Leave(d.path)
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%s: %w", op, err)

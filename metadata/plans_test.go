@@ -153,6 +153,90 @@ func (b *bundle) exerciseCatalog(t *testing.T) {
 	must(t, b.catalog.Refresh(ctx, []lashstore.SessionSummary{sum}))
 	must(t, b.catalog.Release(ctx, h, []lashstore.Digest{digestOf("u")}))
 	must(t, b.catalog.ReleaseAll(ctx, h))
+	b.exerciseCollection(t)
+}
+
+// exerciseCollection makes the calls of a collector.
+func (b *bundle) exerciseCollection(t *testing.T) {
+	t.Helper()
+	ctx, k, h, now := t.Context(), b.catalog, SessionHolder(testSession, b.inc), b.clock.Now()
+	b.upload(t, 0, "expired")
+	_, err := k.ExpiredUploads(ctx, now)
+	must(t, err)
+	_, _, err = k.ReleaseExpired(ctx, now)
+	must(t, err)
+	b.upload(t, time.Hour, "kept")
+	b.condemned(t, "kept", "condemned")
+	keep, err := NewUploadHolder(b.opts.Rand, now)
+	must(t, err)
+	_, _, err = k.Keep(ctx, keep, everything(), lashstore.Digest{})
+	must(t, err)
+	must(t, k.ReleaseAll(ctx, keep))
+	_, err = k.Due(ctx, everything(), now)
+	must(t, err)
+	doomed, _, err := k.Doom(ctx, everything(), now)
+	must(t, err)
+	_, err = k.Doomed(ctx, everything(), Object{}, 10)
+	must(t, err)
+	_, err = k.DoomUnknown(ctx, doomed)
+	must(t, err)
+	must(t, k.Deleted(ctx, doomed))
+	_, err = k.Rows(ctx, everything(), lashstore.Digest{}, nil, 10)
+	must(t, err)
+	_, err = k.Condemn(ctx, []lashstore.Digest{digestOf("object2")})
+	must(t, err)
+	held, err := b.db.Held(ctx, lashstore.Digest{}, 10)
+	must(t, err)
+	must(t, b.db.CheckRoots(ctx))
+	must(t, k.Release(ctx, h, []lashstore.Digest{held.Objects[0].Digest}))
+	b.stored(t, "too many")
+	_, err = k.Compare(ctx, h, held)
+	must(t, err)
+	must(t, b.db.Reconcile(ctx, lashstore.Digest{}, 10, func(ctx context.Context, held Holding) error {
+		_, err := k.Reconcile(ctx, h, held)
+		return err
+	}))
+	o := held.Objects[0]
+	other := Object{Digest: o.Digest, Generation: o.Generation + 1}
+	_, err = k.Regenerate(ctx, o, true, other)
+	must(t, err)
+	_, err = b.db.Rebase(ctx, o, other, func(context.Context) error { return nil })
+	must(t, err)
+	must(t, k.Learn(ctx, []Doomed{{Object: other, StoredBytes: 1}}))
+	must(t, k.Want(ctx, []Doomed{{Object: other}}))
+	_, _, err = k.Holders(ctx, o.Digest, 10)
+	must(t, err)
+	_, err = k.Counts(ctx)
+	must(t, err)
+	b.exerciseSessionsOfCollection(t)
+}
+
+func (b *bundle) exerciseSessionsOfCollection(t *testing.T) {
+	t.Helper()
+	ctx, k := t.Context(), b.catalog
+	_, _, err := k.DeadHolders(ctx, 0, 10)
+	must(t, err)
+	_, err = k.SessionsAfter(ctx, "", 10)
+	must(t, err)
+	_, err = k.Deleting(ctx, "", 10)
+	must(t, err)
+	_, err = k.CountSessions(ctx)
+	must(t, err)
+	must(t, k.Strays(ctx, func(path string, _ bool) error {
+		t.Errorf("%s is taken for a stray", path)
+		return nil
+	}))
+	_, err = k.Readmit(ctx, Identity{Meta: lashstore.SessionMeta{SessionID: "stray"}, Incarnation: "0123456789abcdef"})
+	must(t, err)
+	lease, err := k.ClaimShard(ctx, 0, "worker", time.Minute)
+	must(t, err)
+	must(t, k.RenewShard(ctx, &lease, time.Minute))
+	must(t, k.ReleaseShard(ctx, lease, ""))
+	_, err = k.Shards(ctx)
+	must(t, err)
+	must(t, k.distrust(ctx, "to see"))
+	_, err = k.Collection(ctx)
+	must(t, err)
 }
 
 // How every statement finds its rows is a golden file, so that a scan of a whole

@@ -86,38 +86,43 @@ func (s *SessionDB) CheckRoots(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		uses := make(map[lashstore.Digest]int64)
-		err = c.each(ctx, `SELECT digest, size, refs, manifest, objects, sum, refs_sum FROM content WHERE manifest IS NOT NULL`, nil,
-			func(scan func(...any) error) error { return s.countUses(scan, uses) })
-		if err != nil {
+		return s.countRoots(ctx, c)
+	})
+}
+
+// countRoots recounts how often each object is used.
+func (s *SessionDB) countRoots(ctx context.Context, c *conn) error {
+	uses := make(map[lashstore.Digest]int64)
+	err := c.each(ctx, `SELECT digest, size, refs, manifest, objects, sum, refs_sum FROM content WHERE manifest IS NOT NULL`, nil,
+		func(scan func(...any) error) error { return s.countUses(scan, uses) })
+	if err != nil {
+		return err
+	}
+	err = c.each(ctx, `SELECT digest, refs FROM object`, nil, func(scan func(...any) error) error {
+		var (
+			raw  []byte
+			refs int64
+		)
+		if err := scan(&raw, &refs); err != nil {
 			return err
 		}
-		err = c.each(ctx, `SELECT digest, refs FROM object`, nil, func(scan func(...any) error) error {
-			var (
-				raw  []byte
-				refs int64
-			)
-			if err := scan(&raw, &refs); err != nil {
-				return err
-			}
-			d, err := lashstore.DigestFromBytes(raw)
-			if err != nil {
-				return corrupt(s.id, "object", fmt.Sprintf("%x", raw), err)
-			}
-			if uses[d] != refs {
-				return corrupt(s.id, "object", d, fmt.Errorf("%w: %d counted, %d found", errRefs, refs, uses[d]))
-			}
-			delete(uses, d)
-			return nil
-		})
+		d, err := lashstore.DigestFromBytes(raw)
 		if err != nil {
-			return err
+			return corrupt(s.id, "object", fmt.Sprintf("%x", raw), err)
 		}
-		for d := range uses {
-			return corrupt(s.id, "object", d, errMissing)
+		if uses[d] != refs {
+			return corrupt(s.id, "object", d, fmt.Errorf("%w: %d counted, %d found", errRefs, refs, uses[d]))
 		}
+		delete(uses, d)
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	for d := range uses {
+		return corrupt(s.id, "object", d, errMissing)
+	}
+	return nil
 }
 
 // countUses adds the objects of one content.

@@ -23,7 +23,7 @@ const sessionPageSize = 1024
 const sessionReaders = 2
 
 // SessionOptions are what all session databases of a store share. All fields but
-// Retention are required.
+// Retention and Gate are required.
 type SessionOptions struct {
 	Durability         lashstore.Durability
 	BusyTimeout        time.Duration
@@ -39,6 +39,7 @@ type SessionOptions struct {
 	// for judging the holders of claims.
 	Processes lashstore.ProcessTable
 	Liveness  lashstore.Liveness
+	Gate      Gate
 }
 
 // SessionDB is the database of one session. It may be used by several goroutines.
@@ -57,6 +58,7 @@ func (o SessionOptions) database() databaseOptions {
 		pageSize:    sessionPageSize,
 		readers:     sessionReaders,
 		schema:      sessionSchema(),
+		gate:        o.Gate,
 	}
 }
 

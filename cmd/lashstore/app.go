@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
@@ -29,6 +30,8 @@ type app struct {
 	environment
 	flags   globalFlags
 	started bool // the command line has been understood
+	// metrics is where stores and buckets register what they count; nil: nowhere.
+	metrics prometheus.Registerer
 }
 
 // defaultDir is where data lies unless the caller says otherwise.
@@ -50,6 +53,9 @@ Exit codes:
   3  not found
   4  conflict: busy, held by another, changed meanwhile, or the wrong bucket
   5  stored data is damaged
+  6  a collection was refused: something could not be read or trusted
+  7  a collection failed or left something undone
+  8  a verification found damage and repaired all of it
 
 With -o json, results are JSON documents on standard output, and an error is a
 JSON document with "code" and "message" on standard error.`
@@ -110,7 +116,7 @@ func (a *app) rootCommand() *cobra.Command {
 	}
 	a.flags.register(root.PersistentFlags())
 	root.AddCommand(a.demoCommand(), a.demoWorkerCommand(), a.sessionCommand(), a.blobCommand(),
-		a.importCommand(), a.exportCommand(), a.doctorCommand(), a.versionCommand())
+		a.importCommand(), a.exportCommand(), a.gcCommand(), a.fsckCommand(), a.doctorCommand(), a.versionCommand())
 	return root
 }
 

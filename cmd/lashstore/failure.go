@@ -18,6 +18,9 @@ const (
 	exitNotFound = 3
 	exitConflict = 4
 	exitCorrupt  = 5
+	exitRefused  = 6 // of a collection, on purpose
+	exitUndone   = 7 // of a collection, which the next one goes on with
+	exitRepaired = 8 // by a verification
 )
 
 // usageError is a wrong command line.
@@ -60,6 +63,11 @@ type kind struct {
 // of those that are not the contract's. All others are plain failures.
 func kinds() []kind {
 	return []kind{
+		{lashstore.ErrCollectionRefused, "", exitRefused},
+		{errUncollected, "uncollected", exitUndone},
+		{errDamaged, "damaged", exitCorrupt},
+		{errUnverified, "unverified", exitFailure},
+		{errRepaired, "repaired", exitRepaired},
 		{lashstore.ErrCorruptBlob, "", exitCorrupt},
 		{lashstore.ErrCorruptRecord, "", exitCorrupt},
 		{lashstore.ErrCorruptDatabase, "", exitCorrupt},
@@ -85,6 +93,7 @@ func kinds() []kind {
 		{lashstore.ErrBusy, "", exitConflict},
 		{lashstore.ErrWrongTier, "", exitConflict},
 		{errUnhealthy, "unhealthy", exitFailure},
+		{errMetricsAddress, "metrics_address", exitFailure},
 		{lashstore.ErrLimitExceeded, "", exitUsage},
 		{lashstore.ErrGraphInvalid, "", exitUsage},
 		{lashstore.ErrUnknownReference, "", exitUsage},
@@ -119,6 +128,16 @@ func (a *app) report(err error) int {
 		_, _ = fmt.Fprint(a.stderr, msg) // there is nowhere left to report to
 		return exit
 	}
+	f := newFailure(err)
+	enc := json.NewEncoder(a.stderr)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(f) // there is nowhere left to report to
+	return exit
+}
+
+// newFailure describes an error.
+func newFailure(err error) failure {
+	code, _ := classify(err)
 	f := failure{Code: code, Message: err.Error()}
 	if in, ok := errors.AsType[*transcript.InputError](err); ok {
 		f.File, f.Line, f.Path = in.File, in.Line, in.Path
@@ -126,8 +145,5 @@ func (a *app) report(err error) int {
 	if s3, ok := errors.AsType[*s3cas.Error](err); ok {
 		f.Reason, f.Hint = string(s3.Reason), s3.Hint
 	}
-	enc := json.NewEncoder(a.stderr)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(f) // there is nowhere left to report to
-	return exit
+	return f
 }

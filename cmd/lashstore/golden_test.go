@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -43,13 +45,27 @@ type outcome struct {
 
 func (c *console) run(t *testing.T, stdin string, args ...string) outcome {
 	t.Helper()
+	return c.runWith(t, t.Context(), stdin, args...)
+}
+
+// runWith runs a command line that ends with a context.
+//
+//nolint:revive // t comes first in tests
+func (c *console) runWith(t *testing.T, ctx context.Context, stdin string, args ...string) outcome {
+	t.Helper()
 	var stdout, stderr bytes.Buffer
+	exit := execute(ctx, c.environment(stdin, &stdout, &stderr), args)
+	return outcome{stdout.String(), stderr.String(), exit}
+}
+
+// environment is that of one run, a second after the one before.
+func (c *console) environment(stdin string, stdout, stderr io.Writer) environment {
 	c.clock = c.clock.Add(time.Second)
 	now := c.clock
-	exit := execute(t.Context(), environment{
+	return environment{
 		stdin:  strings.NewReader(stdin),
-		stdout: &stdout,
-		stderr: &stderr,
+		stdout: stdout,
+		stderr: stderr,
 		lookupEnv: func(key string) (string, bool) {
 			if key == "LASHSTORE_DIR" {
 				return c.dir, true
@@ -60,11 +76,10 @@ func (c *console) run(t *testing.T, stdin string, args ...string) outcome {
 		now:        func() time.Time { return now },
 		executable: func() (string, error) { return "", errors.New("not in this test") },
 		workDir:    func() (string, error) { return "/work", nil },
-		terminal:   func(stream any) bool { return c.watched && stream == any(&stderr) },
+		terminal:   func(stream any) bool { return c.watched && stream == any(stderr) },
 		volume:     func(string) (volume, error) { return c.disk, nil },
 		openFiles:  func() (uint64, error) { return c.files, nil },
-	}, args)
-	return outcome{stdout.String(), stderr.String(), exit}
+	}
 }
 
 // What depends on more than the command line.

@@ -63,8 +63,15 @@ func (a *app) checkFirstUse(ctx context.Context, t tier) error {
 // tenantFolder is where package local keeps the tenant's databases.
 func (a *app) tenantFolder() string { return filepath.Join(a.flags.dir, "tenants", a.tenant()) }
 
+// collectingStore is a store that collects and verifies by itself.
+type collectingStore interface {
+	lashstore.Store
+	lashstore.Collector
+	lashstore.Verifier
+}
+
 // openOn opens the data directory over a tier that is open.
-func (a *app) openOn(ctx context.Context, t tier, readOnly bool) (lashstore.Store, error) {
+func (a *app) openOn(ctx context.Context, t tier, readOnly bool) (collectingStore, error) {
 	opts := local.Options{
 		Tenant:     a.flags.tenant,
 		Driver:     t.driver,
@@ -73,6 +80,7 @@ func (a *app) openOn(ctx context.Context, t tier, readOnly bool) (lashstore.Stor
 		Durability: "full",
 		ReadOnly:   readOnly,
 		Now:        a.now,
+		Metrics:    a.metrics,
 	}
 	if a.flags.durability.value == durabilityNormal {
 		opts.Durability = "normal"

@@ -28,7 +28,7 @@ type tier struct {
 func (a *app) openTier(ctx context.Context, b bucket, readOnly bool) (t tier, err error) {
 	switch b.scheme {
 	case schemeS3:
-		t.s3, err = s3cas.Open(ctx, b.s3, s3cas.Options{ReadOnly: readOnly, Now: a.now})
+		t.s3, err = s3cas.Open(ctx, b.s3, s3cas.Options{ReadOnly: readOnly, Now: a.now, Metrics: a.metrics})
 		if err != nil {
 			return tier{}, err
 		}
@@ -49,7 +49,7 @@ func (a *app) openTier(ctx context.Context, b bucket, readOnly bool) (t tier, er
 		return t, nil
 	}
 	cache, err := diskcache.New(t.driver, a.flags.cacheDir, diskcache.Options{
-		MaxBytes: int64(a.flags.cacheSize), Namespace: t.name, Now: a.now,
+		MaxBytes: int64(a.flags.cacheSize), Namespace: t.name, Now: a.now, Metrics: a.metrics,
 	})
 	if err != nil {
 		return tier{}, errors.Join(err, t.Close())

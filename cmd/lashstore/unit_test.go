@@ -43,6 +43,9 @@ func TestClassify(t *testing.T) {
 		{lashstore.ErrReadOnly, "read_only", exitFailure},
 		{&lashstore.WrongTierError{}, "wrong_tier", exitConflict},
 		{fmt.Errorf("%w: x", errUnhealthy), "unhealthy", exitFailure},
+		{&lashstore.CollectionRefusedError{Reason: "x", Err: lashstore.ErrCorruptDatabase}, "collection_refused", exitRefused},
+		{fmt.Errorf("%w: x", errUncollected), "uncollected", exitUndone},
+		{fmt.Errorf("%w: x", errMetricsAddress), "metrics_address", exitFailure},
 		{&s3cas.Error{Kind: lashstore.ErrStorage}, "storage", exitFailure},
 		{context.Canceled, "canceled", exitFailure},
 	}
