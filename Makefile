@@ -7,6 +7,8 @@ TESTFLAGS ?=
 FUZZ      ?= ^Fuzz
 FUZZTIME  ?= 10s
 CHECKS    ?= 1000
+HISTORIES ?= 10000
+HOURS     ?= 4
 BENCH     ?= .
 BENCHTIME ?= 1s
 COUNT     ?= 1
@@ -25,10 +27,10 @@ GOTEST = $(GO) run ./internal/ci/gotest
 S3SERVER = .tools/s3server
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race integration s3 s3-stop s3-env s3-install s3-test s3-program fuzz prop bench lint fmt generate verify check clean
+.PHONY: help run build test race integration s3 s3-stop s3-env s3-install s3-test s3-program fuzz prop simulate simulate-long bench lint fmt generate verify check clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## a guided tour of the store on a temporary directory
 	$(GO) run ./cmd/lashstore demo
@@ -81,6 +83,12 @@ fuzz: ## every fuzz target for FUZZTIME each (10s; FUZZ= for some)
 
 prop: ## the property tests with CHECKS random cases each (1000)
 	@CHECKS='$(CHECKS)' internal/ci/prop.sh
+
+simulate: ## HISTORIES random interleavings of the real code (10000), and the planted bugs
+	@HISTORIES='$(HISTORIES)' internal/ci/simulate.sh
+
+simulate-long: ## random interleavings for HOURS hours (4)
+	@HOURS='$(HOURS)' internal/ci/simulate.sh
 
 bench: SHELL := bash
 bench: ## benchmarks to bench/out/latest.txt (BENCH= BENCHTIME= COUNT=)
