@@ -232,7 +232,9 @@ type ShardLease struct {
 // All is set.
 type UndeleteOptions struct {
 	// Digests are content that a session referred to or that was uploaded. Each must
-	// still be there as a whole.
+	// still be there as a whole, and be one object or have its manifest in the tier: the
+	// manifest of content of a few hundred KiB mostly went with its session. All keeps
+	// such content too, for a backup of the session to find.
 	Digests []Digest
 	// All keeps everything that is condemned.
 	All bool

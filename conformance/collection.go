@@ -10,7 +10,8 @@ import (
 
 // collectionScenarios check what a collector goes by: who refers to which content.
 // Content without a holder may be collected, content with one never. What a session
-// no longer needs is let go of by the time its store has been closed.
+// no longer needs is let go of by the time its store has been closed. Where the store
+// collects, it does so at the end, without any grace.
 func collectionScenarios() []scenario {
 	return []scenario{
 		{name: "S97_Rooted", run: s97Rooted},
@@ -78,6 +79,19 @@ func s97Rooted(e *env) {
 	e.released(unrelated)
 	_, err := s.OpenContent(e.Context(), lashstore.DigestOf(unrelated))
 	e.is(err, lashstore.ErrBlobNotFound)
+	if !e.Collects {
+		return
+	}
+	size := e.stat(lashstore.DigestOf(unrelated)).StoredBytes
+	report := e.collect(lashstore.CollectOptions{Grace: atOnce()})
+	equal(e, "deleted", report.Deleted, 1)
+	equal(e, "deleted bytes", report.DeletedBytes, size)
+	equal(e, "deleted in all", e.status().Totals.Deleted, 1)
+	e.deleted(unrelated)
+	snap := e.load(s, lashstore.LoadOptions{})
+	equal(e, "turn", snap.Checkpoint.TurnState.TurnIndex, 7)
+	equal(e, "tools", e.hydrated(snap, lashstore.ComponentToolState), string(tools))
+	equal(e, "plugins", e.hydrated(snap, lashstore.ComponentPluginSnapshot), string(plugins))
 }
 
 // What a refused commit uploaded must not be held; what an applied one uploaded must.
@@ -94,11 +108,23 @@ func s98AfterARealCommit(e *env) {
 		lashstore.ComponentExecutionState: e.random("execution", tierSize),
 	}
 	e.commit(s, lashstore.Commit{Checkpoint: checkpoint(1, parts)})
+	upload := e.put(e.random("orphaned upload", tierSize), lashstore.PutBlobOptions{})
 	e.reopen(Settings{})
 	s = e.session("root")
 	e.released(orphan)
 	for _, content := range parts {
 		e.live(s, content)
+	}
+	if !e.Collects {
+		return
+	}
+	e.sweep(Settings{})
+	e.deleted(orphan)
+	_, err := e.store().StatBlob(e.Context(), upload.Digest)
+	e.is(err, lashstore.ErrBlobNotFound)
+	snap := e.load(e.session("root"), lashstore.LoadOptions{})
+	for name, content := range parts {
+		equal(e, name, e.hydrated(snap, name), string(content))
 	}
 }
 
@@ -125,6 +151,39 @@ func s99Automatic(e *env) {
 	e.reopen(keepOne())
 	e.live(e.session("root"), states[0])
 	e.released(states[turns-1])
+	if e.Collects {
+		e.collectsByItself(states[turns-1])
+	}
+}
+
+// collectsByItself commits to a store that collects after each commit, until the orphan
+// is gone. Each commit is followed by a report at least, and the third of them is that
+// of a collection that began after a commit which came after all others were done.
+func (e *env) collectsByItself(orphan []byte) {
+	e.Helper()
+	e.waiting(orphan)
+	type collected struct {
+		report lashstore.CollectReport
+		err    error
+	}
+	reports := make(chan collected, 100) // more than there are commits: nobody may be kept waiting
+	settings := keepOne()
+	settings.Grace, settings.CollectEvery = atOnce(), 1
+	settings.OnCollect = func(r lashstore.CollectReport, err error) { reports <- collected{r, err} }
+	e.reopen(settings)
+	s := e.session("root")
+	var deleted int64
+	for i := 0; i < 3 && deleted == 0; i++ {
+		replaced := e.random("replaced"+strconv.Itoa(i), tierSize)
+		e.replace(s, replaced)
+		r := <-reports
+		e.must(r.err)
+		deleted += r.report.Deleted
+	}
+	if deleted == 0 {
+		e.Error("three commits were followed by collections, and none deleted anything")
+	}
+	e.deleted(orphan)
 }
 
 // Content that several sessions refer to is stored once and belongs to each of them.
@@ -139,9 +198,15 @@ func xCollectHoldersOfSharedContent(e *env) {
 	e.reopen(Settings{})
 	e.holders(content, 1)
 	e.live(e.session("b"), content)
+	equal(e, "deleted while one session is left", e.sweep(Settings{}), 0)
+	e.live(e.session("b"), content)
 	e.must(e.store().DeleteSession(e.Context(), "b"))
 	e.reopen(Settings{})
 	e.holders(content, 0)
+	if e.Collects {
+		equal(e, "deleted after the last session", e.sweep(Settings{}), 1)
+		e.deleted(content)
+	}
 }
 
 // A kept revision that cannot be read is no history.
@@ -159,6 +224,11 @@ func xCollectKeptRevisions(e *env) {
 	e.released(states[0])
 	e.live(s, states[1])
 	e.live(s, states[2])
+	if e.Collects {
+		equal(e, "deleted", e.sweep(keepTwo), 1)
+		e.deleted(states[0])
+		s = e.session("root")
+	}
 	got := e.hydrated(e.load(s, lashstore.LoadOptions{Revision: 2}), "state")
 	equal(e, "the kept revision's state", got == string(states[1]), true)
 
@@ -167,6 +237,11 @@ func xCollectKeptRevisions(e *env) {
 	e.reopen(keepTwo)
 	e.released(states[1])
 	e.live(e.session("root"), states[2])
+	if e.Collects {
+		equal(e, "deleted after the window moved", e.sweep(keepTwo), 1)
+		e.deleted(states[1])
+		e.live(e.session("root"), states[2])
+	}
 }
 
 // A superseded frame still refers to its state, whatever happens to revisions (W5a).
@@ -183,7 +258,8 @@ func xCollectFramesAreRoots(e *env) {
 	e.reopen(keepOne())
 	s = e.session("root")
 	equal(e, "reference of the superseded frame", e.load(s, lashstore.LoadOptions{}).Frames[0].ExecutionState.Ref, refOf(state))
-	e.live(s, state)
+	equal(e, "deleted", e.sweep(keepOne()), 0)
+	e.live(e.session("root"), state)
 }
 
 // Content that has two uses in one session is held until both have ended (W5c).
@@ -201,6 +277,7 @@ func xCollectSameBytesTwice(e *env) {
 	e.commit(s, lashstore.Commit{Checkpoint: checkpoint(2, nil)})
 	e.live(s, content)
 	e.must(s.ForgetAttachment(e.Context(), lashstore.DigestOf(content)))
+	equal(e, "deleted while one use is left", e.sweep(keepOne()), 0)
 	e.reopen(keepOne())
 	s = e.session("root")
 	e.live(s, content)
@@ -208,6 +285,10 @@ func xCollectSameBytesTwice(e *env) {
 	e.must(s.RemoveArtifact(e.Context(), name))
 	e.reopen(keepOne())
 	e.released(content)
+	if e.Collects {
+		equal(e, "deleted after the last use", e.sweep(keepOne()), 1)
+		e.deleted(content)
+	}
 }
 
 // Attachments and artifacts that were removed let go of their content, those that
@@ -231,4 +312,10 @@ func xCollectAttachmentsAndArtifacts(e *env) {
 	e.released(gone)
 	e.released(goneModule)
 	e.released(replaced)
+	if e.Collects {
+		equal(e, "deleted", e.sweep(Settings{}), 3)
+		e.deleted(gone, goneModule, replaced)
+		e.live(e.session("root"), kept)
+		equal(e, "the artifact", bytes.Equal(e.artifact(e.session("root"), artifact("module", "kept")), keptModule), true)
+	}
 }

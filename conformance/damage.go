@@ -1,7 +1,9 @@
 package conformance
 
 import (
+	"bytes"
 	"errors"
+	"time"
 
 	"github.com/lashstore/lashstore"
 )
@@ -42,6 +44,16 @@ func s100CorruptManifest(e *env) {
 	snap := e.load(s, lashstore.LoadOptions{HydrateLimit: tierSize})
 	equal(e, "reference to what is damaged", snap.Checkpoint.Components["damaged"].Ref, refOf(damaged))
 	e.corrupt(e.readError(s.OpenContent(e.Context(), lashstore.DigestOf(damaged))), damaged)
+
+	// Nor does a collection take anything.
+	for _, audit := range []bool{false, true} {
+		if !e.Collects {
+			break
+		}
+		equal(e, "deleted", e.collect(lashstore.CollectOptions{Grace: atOnce(), Audit: audit}).Deleted, 0)
+		e.live(s, whole)
+		e.corrupt(e.readError(s.OpenContent(e.Context(), lashstore.DigestOf(damaged))), damaged)
+	}
 }
 
 // corrupt checks that an error names damaged content.
@@ -80,6 +92,41 @@ func s101UnreadableHead(e *env) {
 		e.Errorf("the content of a session with an unreadable head has %d holders", holders)
 	}
 	e.commit(e.session("other"), lashstore.Commit{})
+	if e.Collects {
+		e.keepsWhatIsUnreadable("root", content)
+	}
+}
+
+// keepsWhatIsUnreadable checks that what a session that cannot be read refers to stays,
+// and with it everything, until the session is deleted.
+func (e *env) keepsWhatIsUnreadable(id lashstore.SessionID, content []byte) {
+	e.Helper()
+	orphan := e.random("orphan", tierSize)
+	e.put(orphan, lashstore.PutBlobOptions{})
+	e.Clock.Advance(lashstore.DefaultUploadTTL)
+	// A collection that looks at nobody's references need not notice.
+	e.collect(lashstore.CollectOptions{Grace: grace(time.Hour)})
+	e.waiting(orphan)
+	audit := lashstore.CollectOptions{Grace: atOnce(), Audit: true}
+	report := e.refusedCollection(audit)
+	if f := report.Mark.Faults; len(f) != 1 || f[0].Kind != lashstore.FindingUnreadable || len(f[0].Sessions) != 1 || f[0].Sessions[0] != id {
+		e.Errorf("faults %v, want that session %q is unreadable", f, id)
+	}
+	if e.status().Stopped == "" {
+		e.Error("collections go on although a session cannot be read")
+	}
+	e.refusedCollection(lashstore.CollectOptions{Grace: atOnce()})
+	e.waiting(orphan)
+	if holders := e.stat(lashstore.DigestOf(content)).Holders; holders < 1 {
+		e.Errorf("the content of an unreadable session has %d holders after collections", holders)
+	}
+
+	e.must(e.store().DeleteSession(e.Context(), id))
+	e.refusedCollection(lashstore.CollectOptions{Grace: atOnce()})
+	report = e.collect(audit)
+	equal(e, "deleted when the session is gone", report.Deleted, 2)
+	e.deleted(content, orphan)
+	equal(e, "stopped", e.status().Stopped, "")
 }
 
 // Damaged content must be reported as damaged, in any size and place, and must
@@ -127,6 +174,31 @@ func xDamageLostBlob(e *env) {
 			e.Error("a session with a lost component is reported as not found")
 		}
 	}
+	if e.Collects {
+		e.findsWhatIsLost(s)
+	}
+}
+
+// findsWhatIsLost checks that an audit names who misses the object, and that whoever
+// stores its bytes again puts it back.
+func (e *env) findsWhatIsLost(s lashstore.Session) {
+	e.Helper()
+	object := e.random("object", tierSize)
+	_, err := e.collector().Collect(e.Context(), lashstore.CollectOptions{Grace: atOnce()})
+	e.must(err)
+	report, err := e.collector().Collect(e.Context(), lashstore.CollectOptions{Grace: atOnce(), Audit: true})
+	e.must(err)
+	equal(e, "missing", report.Sweep.Missing, 1)
+	want := lashstore.Finding{Kind: lashstore.FindingMissing, Digest: lashstore.DigestOf(object), Sessions: []lashstore.SessionID{s.ID()}}
+	if len(report.Sweep.Damage) == 1 {
+		want.Key = report.Sweep.Damage[0].Key
+	}
+	equal(e, "damage", report.Sweep.Damage, []lashstore.Finding{want})
+	e.replace(e.create("has it"), object)
+	if got := e.content(s, lashstore.DigestOf(object)); !bytes.Equal(got, object) {
+		e.Error("the lost component reads back as other content")
+	}
+	equal(e, "missing when it was put back", e.collect(lashstore.CollectOptions{Grace: atOnce(), Audit: true}).Sweep.Missing, 0)
 }
 
 // A node that cannot be read must fail the read, not be left out (W1).
@@ -160,5 +232,9 @@ func xDamageDatabase(e *env) {
 	_, created, err := e.store().CreateSession(e.Context(), lashstore.CreateSession{Meta: lashstore.SessionMeta{SessionID: "root"}})
 	if err == nil || created {
 		e.Errorf("creating over a damaged database: created %t, error %v", created, err)
+	}
+	if e.Collects {
+		report := e.refusedCollection(lashstore.CollectOptions{Grace: atOnce(), Audit: true})
+		equal(e, "sessions compared", report.Mark.Sessions, 1)
 	}
 }

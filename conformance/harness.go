@@ -31,6 +31,9 @@ type Harness struct {
 	Damage *Damage
 	// Faults is set where the blob tier can be made to fail.
 	Faults *Faults
+	// Collects says that the stores are [lashstore.Collector] too. They tell the time
+	// that passes during a collection by Clock, like the time of day.
+	Collects bool
 }
 
 // Settings are what a scenario asks of the store it opens. The zero value is the
@@ -41,6 +44,12 @@ type Settings struct {
 	UploadTTL          time.Duration
 	SourceKeyRetention time.Duration
 	ReadOnly           bool
+	// Grace is how long content that nothing refers to is kept; nil is the default.
+	Grace *time.Duration
+	// CollectEvery starts a collection in the background after so many commits of the
+	// store; OnCollect is given its report.
+	CollectEvery int
+	OnCollect    func(lashstore.CollectReport, error)
 }
 
 // Clock is a clock that stands still until it is moved.

@@ -21,6 +21,7 @@ const (
 	needFiles need = 1 << iota
 	needDamage
 	needFaults
+	needCollector
 )
 
 func (n need) missing(h *Harness) string {
@@ -34,6 +35,9 @@ func (n need) missing(h *Harness) string {
 	if n&needFaults != 0 && h.Faults == nil {
 		missing = append(missing, "faults")
 	}
+	if n&needCollector != 0 && !h.Collects {
+		missing = append(missing, "collector")
+	}
 	return strings.Join(missing, " and ")
 }
 
@@ -45,7 +49,8 @@ func scenarios() []scenario {
 		commitScenarios(), turnScenarios(), refusalScenarios(), checkpointScenarios(), usageScenarios(),
 		leaseScenarios(), reclaimScenarios(), clockScenarios(),
 		queueScenarios(), claimScenarios(), selectScenarios(), sourceKeyScenarios(), settleScenarios(),
-		attachmentScenarios(), artifactScenarios(), blobScenarios(), collectionScenarios(),
+		attachmentScenarios(), artifactScenarios(), blobScenarios(),
+		collectionScenarios(), graceScenarios(), undeleteScenarios(), sessionCollectionScenarios(), liveScenarios(), noCollectionScenarios(),
 		historyScenarios(), durabilityScenarios(), readOnlyScenarios(), fileScenarios(), damageScenarios(),
 		hostileScenarios(),
 	)

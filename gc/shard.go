@@ -111,7 +111,7 @@ func (r *run) shard(ctx context.Context, n int) error {
 	k := r.collector.opts.Catalog
 	var err error
 	if s.lease, err = k.ClaimShard(ctx, n, r.collector.opts.Worker, leaseTTL); err == nil {
-		swept := ""
+		var swept string
 		swept, err = s.work(ctx)
 		err = errors.Join(err, k.ReleaseShard(context.WithoutCancel(ctx), s.lease, swept))
 	}

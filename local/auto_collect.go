@@ -63,9 +63,7 @@ func (a *autoCollector) loop(ctx context.Context) {
 // run settles what commits have let go of, and collects it.
 func (a *autoCollector) run(ctx context.Context) {
 	s := a.store
-	if err := s.settler.flush(ctx); err != nil {
-		s.opts.Logger.Warn("settle sessions before a collection", "error", err)
-	}
+	s.settleFirst(ctx)
 	state, err := s.catalog.Collection(ctx)
 	report := lashstore.CollectReport{Outcome: lashstore.CollectFailed}
 	if err == nil { // a catalog from a backup is brought up to date first

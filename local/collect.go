@@ -65,11 +65,20 @@ func (s *Store) Collect(ctx context.Context, opts lashstore.CollectOptions) (rep
 			if err := s.requireWritable("collect"); err != nil {
 				return err
 			}
+			s.settleFirst(ctx)
 		}
 		report, err = s.collector.Run(ctx, s.collectOptions(opts))
 		return err
 	})
 	return report, err
+}
+
+// settleFirst lets go of what this store's commits no longer need, so that the
+// collection finds it. A session that cannot be settled keeps what it has.
+func (s *Store) settleFirst(ctx context.Context) {
+	if err := s.settler.flush(ctx); err != nil {
+		s.opts.Logger.Warn("settle sessions before a collection", "error", err)
+	}
 }
 
 // collectOptions fills in the store's own grace period.

@@ -18,6 +18,16 @@ type Shard struct {
 // has 32 bytes, so that the bound, which is longer, is none.
 func (s Shard) from() []byte { return []byte{s.First} }
 
+// firstBytes are the values of the first byte of the shard's digests.
+func (s Shard) firstBytes() (list [][]byte) {
+	for b := s.First; ; b++ {
+		list = append(list, []byte{b})
+		if b == s.Last {
+			return list
+		}
+	}
+}
+
 func (s Shard) to() []byte {
 	bound := make([]byte, lashstore.DigestSize+1)
 	bound[0] = s.Last
@@ -47,9 +57,12 @@ const doomSlice = 250
 func (k *Catalog) Doom(ctx context.Context, s Shard, before time.Time) (doomed []Doomed, more bool, err error) {
 	err = k.write(ctx, "doom blobs", func(ctx context.Context, c *conn) error {
 		doomed, more = nil, false
-		for first := int(s.First); first <= int(s.Last) && !more; first++ {
+		for _, first := range s.firstBytes() {
+			if more {
+				break
+			}
 			due, err := c.blobs(ctx, `SELECT digest FROM blob WHERE substr(digest,1,1)=? AND condemned_at_ms<=?
-				ORDER BY condemned_at_ms LIMIT ?`, []byte{byte(first)}, toMS(before), int64(doomSlice-len(doomed)))
+				ORDER BY condemned_at_ms LIMIT ?`, first, toMS(before), int64(doomSlice-len(doomed)))
 			if err != nil {
 				return err
 			}
@@ -119,12 +132,12 @@ func (d Due) Any() bool { return d.Rows > 0 || d.Doomed > 0 }
 func (k *Catalog) Due(ctx context.Context, s Shard, before time.Time) (due Due, err error) {
 	err = k.read(ctx, "count condemned blobs", func(ctx context.Context, c *conn) error {
 		due = Due{}
-		for first := int(s.First); first <= int(s.Last); first++ {
+		for _, first := range s.firstBytes() {
 			var rows, bytes, all, allBytes, oldest int64
 			_, err := c.one(ctx, `SELECT count(*), coalesce(sum(stored_size),0), coalesce(sum(condemned_at_ms<=?1),0),
 				coalesce(sum(CASE WHEN condemned_at_ms<=?1 THEN stored_size END),0), coalesce(min(condemned_at_ms),0)
 				FROM blob WHERE substr(digest,1,1)=?2 AND condemned_at_ms IS NOT NULL`,
-				[]any{toMS(before), []byte{byte(first)}}, &all, &allBytes, &rows, &bytes, &oldest)
+				[]any{toMS(before), first}, &all, &allBytes, &rows, &bytes, &oldest)
 			if err != nil {
 				return err
 			}

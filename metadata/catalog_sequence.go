@@ -25,8 +25,7 @@ type sequence struct {
 	seen int64
 }
 
-// sequenceRecord is the content of the file: the number, twice the size of which a
-// write by several processes cannot tear, and a checksum.
+// sequenceBytes is the size of the file: a number of 64 bits and its CRC-32.
 const sequenceBytes = 12
 
 func openSequence(dir string) (*sequence, error) {
@@ -58,7 +57,7 @@ func readSequence(f io.ReaderAt) (int64, error) {
 	if crc32.ChecksumIEEE(b[:8]) != binary.BigEndian.Uint32(b[8:]) || number > 1<<62 {
 		return -1, nil
 	}
-	return int64(number), nil //nolint:gosec // checked
+	return int64(number), nil
 }
 
 // note records that the catalog was seen at a number.
