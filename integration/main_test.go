@@ -23,6 +23,7 @@ var roles = map[string]func(context.Context, *child) error{
 	"queue":        drainQueue,
 	"commit":       raceCommits,
 	"hold":         holdSession,
+	"gc-writer":    writeCollected,
 }
 
 func TestMain(m *testing.M) {

@@ -32,8 +32,18 @@ type process struct {
 // latest, when the test ends.
 func start(t *testing.T, role string, task any) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(os.Args[0])} //nolint:noctx // the cleanup below ends it
-	p.cmd.Env = append(os.Environ(), roleVariable+"="+role)
+	cmd := exec.Command(os.Args[0]) //nolint:noctx // launch sees to its end
+	cmd.Env = append(os.Environ(), roleVariable+"="+role)
+	p := launch(t, cmd)
+	p.send(task)
+	return p
+}
+
+// launch starts a program that writes JSON. It is killed, at the latest, when the
+// test ends.
+func launch(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd}
 	p.cmd.Stderr = &p.stderr
 	var err error
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
@@ -52,7 +62,6 @@ func start(t *testing.T, role string, task any) *process {
 			_ = p.cmd.Wait() // it was killed
 		}
 	})
-	p.send(task)
 	return p
 }
 

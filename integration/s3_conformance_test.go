@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/lashstore/lashstore"
 	"github.com/lashstore/lashstore/cas/castest"
@@ -51,7 +52,11 @@ func newS3Harness(t *testing.T, server testenv.S3Server) conformance.Harness {
 			UploadTTL:          s.UploadTTL,
 			SourceKeyRetention: s.SourceKeyRetention,
 			ReadOnly:           s.ReadOnly,
+			Grace:              s.Grace,
+			CollectEvery:       s.CollectEvery,
+			OnCollect:          s.OnCollect,
 			Now:                clock.Now,
+			Elapsed:            func() time.Duration { return clock.Now().Sub(testenv.Start()) },
 			Rand:               rand,
 			Processes:          processes,
 		})
@@ -79,7 +84,8 @@ func newS3Harness(t *testing.T, server testenv.S3Server) conformance.Harness {
 			},
 			Database: h.damageDatabase,
 		},
-		Faults: &conformance.Faults{FailBlobs: h.failBlobs},
+		Faults:   &conformance.Faults{FailBlobs: h.failBlobs},
+		Collects: true,
 	}
 }
 

@@ -160,7 +160,7 @@ type BlobCounts struct {
 func (k *Catalog) Counts(ctx context.Context) (n BlobCounts, err error) {
 	for first := range 1 << 8 {
 		var objects, bytes, held int64
-		s := Shard{First: byte(first), Last: byte(first)} //nolint:gosec // below 256
+		s := Shard{First: byte(first), Last: byte(first)}
 		err := k.read(ctx, "count blobs", func(ctx context.Context, c *conn) error {
 			_, err := c.one(ctx, `SELECT count(*), coalesce(sum(stored_size),0), coalesce(sum(condemned_at_ms IS NULL),0)
 				FROM blob WHERE digest>=? AND digest<=?`, []any{s.from(), s.to()}, &objects, &bytes, &held)
