@@ -76,8 +76,8 @@ func (l ListAttachments) Validate() error {
 }
 
 // Attachments keeps bytes that belong to a session's messages. They are protected
-// from the moment they are put; what no commit ever refers to may be collected when
-// its protection has expired.
+// from the moment they are put. What no commit has referred to for [DefaultUploadTTL],
+// or what the store is set to, may be collected: an audit removes the attachment.
 type Attachments interface {
 	// PutAttachment stores bytes. What protects them is durable before the first of
 	// them is written. Putting the same bytes again refreshes intent time and

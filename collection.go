@@ -121,14 +121,16 @@ type CollectReport struct {
 // process that died, or a commit on its way, leaves them. All else is a fault that
 // the store must not have; what can be restored has been.
 type MarkReport struct {
-	Sessions      int64 `json:"sessions"` // compared
-	Objects       int64 `json:"objects"`  // that they hold
-	SurplusEdges  int64 `json:"surplus_edges"`
-	MissingEdges  int64 `json:"missing_edges"`
-	MissingRows   int64 `json:"missing_rows"`
-	OtherObjects  int64 `json:"other_objects"` // sessions and catalog name different objects for equal content
-	LostSessions  int64 `json:"lost_sessions"` // in the catalog, without a database
-	FoundSessions int64 `json:"found_sessions"`
+	Sessions int64 `json:"sessions"` // compared
+	Objects  int64 `json:"objects"`  // that they hold
+	// AttachmentsExpired are those that were put and that no commit referred to in time.
+	AttachmentsExpired int64 `json:"attachments_expired,omitempty"`
+	SurplusEdges       int64 `json:"surplus_edges"`
+	MissingEdges       int64 `json:"missing_edges"`
+	MissingRows        int64 `json:"missing_rows"`
+	OtherObjects       int64 `json:"other_objects"` // sessions and catalog name different objects for equal content
+	LostSessions       int64 `json:"lost_sessions"` // in the catalog, without a database
+	FoundSessions      int64 `json:"found_sessions"`
 	// Faults names the first of all but the surplus.
 	Faults []Finding `json:"faults,omitempty"`
 }

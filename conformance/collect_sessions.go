@@ -12,6 +12,7 @@ func sessionCollectionScenarios() []scenario {
 		{name: "X_Collect_DeletedSessions", needs: needCollector, run: xCollectDeletedSessions},
 		{name: "X_Collect_Uploads", needs: needCollector, run: xCollectUploads},
 		{name: "X_Collect_UncommittedAttachments", needs: needCollector, run: xCollectUncommittedAttachments},
+		{name: "X_Collect_ExpiredAttachments", needs: needCollector, run: xCollectExpiredAttachments},
 		{name: "X_Collect_ExpiredSessions", needs: needCollector, run: xCollectExpiredSessions},
 		{name: "X_Collect_SessionsInUse", needs: needCollector, run: xCollectSessionsInUse},
 		{name: "X_Collect_ExpiredAndCreatedAgain", needs: needCollector, run: xCollectExpiredAndCreatedAgain},
@@ -108,6 +109,38 @@ func xCollectUncommittedAttachments(e *env) {
 	e.commit(s, lashstore.Commit{Attachments: []lashstore.Digest{late}})
 	equal(e, "deleted", e.sweep(Settings{}), 0)
 	e.live(e.session("root"), pending)
+}
+
+// W19: what was put and never committed is not listed for ever, small or large. An
+// audit removes it after its time, and nothing that was committed.
+func xCollectExpiredAttachments(e *env) {
+	s := e.create("root")
+	small, large := e.random("small", 100), e.random("large", tierSize)
+	kept, later := e.random("kept", 100), e.random("later", 100)
+	e.attach(s, small, png())
+	e.attach(s, large, png())
+	id := e.attach(s, kept, png()).ID
+	e.commit(s, lashstore.Commit{Attachments: []lashstore.Digest{id}})
+	e.Clock.Advance(time.Millisecond)
+	again := e.attach(s, later, png()).ID
+	e.Clock.Advance(lashstore.DefaultUploadTTL - time.Millisecond)
+	e.collect(lashstore.CollectOptions{Grace: atOnce(), Audit: true, DryRun: true})
+	equal(e, "attachments after a dry run", len(e.attachments(s)), 4)
+	report := e.collect(lashstore.CollectOptions{Grace: atOnce(), Audit: true})
+	equal(e, "attachments that expired", report.Mark.AttachmentsExpired, 2)
+	e.deleted(large)
+	equal(e, "uncommitted attachments", e.uncommitted(s, e.Clock.Now()), []lashstore.Digest{again})
+	equal(e, "attachments", len(e.attachments(s)), 2)
+	for _, gone := range [][]byte{small, large} {
+		_, _, err := s.OpenAttachment(e.Context(), lashstore.DigestOf(gone))
+		e.is(err, lashstore.ErrAttachmentNotFound)
+	}
+	_, r, err := s.OpenAttachment(e.Context(), id)
+	equal(e, "size of the committed attachment", len(e.read(r, err)), len(kept))
+	e.commit(s, lashstore.Commit{Attachments: []lashstore.Digest{again}})
+	e.Clock.Advance(lashstore.DefaultUploadTTL)
+	equal(e, "expired later", e.collect(lashstore.CollectOptions{Grace: atOnce(), Audit: true}).Mark.AttachmentsExpired, 0)
+	equal(e, "committed attachments", len(e.attachments(s)), 2)
 }
 
 // A session goes when nothing was committed to it for its time to live, not a

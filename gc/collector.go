@@ -30,6 +30,9 @@ type Options struct {
 	OpenSession func(ctx context.Context, row metadata.SessionRow, readOnly bool) (*metadata.SessionDB, error)
 	// Identify reads whose database a file is.
 	Identify func(ctx context.Context, path string) (metadata.Identity, error)
+	// IntentTTL is how long an attachment is kept that no commit refers to; 0 means
+	// [lashstore.DefaultUploadTTL].
+	IntentTTL time.Duration
 	// Now is the wall clock, which may jump. Elapsed is a clock that only goes on.
 	Now     func() time.Time
 	Elapsed func() time.Duration
@@ -76,6 +79,9 @@ func New(opts Options) (*Collector, error) {
 		if missing {
 			return nil, fmt.Errorf("new collector: %w", lashstore.Invalid(name, "", "is missing"))
 		}
+	}
+	if opts.IntentTTL == 0 {
+		opts.IntentTTL = lashstore.DefaultUploadTTL
 	}
 	return &Collector{opts: opts}, nil
 }

@@ -169,6 +169,9 @@ func (m *marker) compare(ctx context.Context, row metadata.SessionRow) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := m.expireAttachments(ctx, db); err != nil {
+		return err
+	}
 	var after lashstore.Digest
 	for done := false; !done; {
 		if err := m.tick(ctx); err != nil {
@@ -204,6 +207,11 @@ func (m *marker) look(ctx context.Context, row metadata.SessionRow, readOnly boo
 	defer func() { err = errors.Join(err, db.Close()) }()
 	if err := db.CheckRoots(ctx); err != nil {
 		return false, err
+	}
+	if m.auditID != "" {
+		if differs, err = db.HasExpiredAttachments(ctx, m.intentsBefore()); err != nil {
+			return false, err
+		}
 	}
 	sum, _, err := db.Summary(ctx)
 	if err != nil {

@@ -125,7 +125,8 @@ func (r *run) finish(err error) lashstore.CollectReport {
 	switch {
 	case len(reasons) > 0:
 		rep.Outcome = lashstore.CollectIncomplete
-	case rep.Deleted+rep.Doomed+rep.UploadsExpired+rep.SessionsExpired+rep.SessionsRemoved > 0:
+	case rep.Deleted+rep.Doomed+rep.UploadsExpired+rep.SessionsExpired+rep.SessionsRemoved > 0 ||
+		rep.Mark != nil && rep.Mark.AttachmentsExpired > 0:
 		rep.Outcome = lashstore.CollectSwept
 	default:
 		rep.Outcome = lashstore.CollectNothing

@@ -37,7 +37,7 @@ func (s *Store) newCollector() (*gc.Collector, error) {
 		Identify: func(ctx context.Context, path string) (metadata.Identity, error) {
 			return metadata.ReadIdentity(ctx, path, s.session)
 		},
-		Now: s.opts.Now, Elapsed: s.opts.Elapsed, Worker: fmt.Sprintf("%s:%d", host, os.Getpid()),
+		IntentTTL: s.opts.UploadTTL, Now: s.opts.Now, Elapsed: s.opts.Elapsed, Worker: fmt.Sprintf("%s:%d", host, os.Getpid()),
 		Rand: s.opts.Rand, Logger: s.opts.Logger, Metrics: m, Step: s.opts.Step,
 	}
 	if s.opts.Driver != nil { // else the tier is the directory's own folder

@@ -189,12 +189,17 @@ func (s *SessionDB) ForgetAttachment(ctx context.Context, id lashstore.Digest) e
 		if err != nil || row == nil {
 			return err
 		}
-		if err := c.exec(ctx, `DELETE FROM attachment WHERE digest=?`, id.Bytes()); err != nil {
-			return err
-		}
-		if !row.held {
-			return nil
-		}
-		return s.dropContent(ctx, c, id)
+		return s.removeAttachment(ctx, c, row)
 	})
+}
+
+// removeAttachment removes a row and the reference to its content that it counts as.
+func (s *SessionDB) removeAttachment(ctx context.Context, c *conn, row *attachmentRow) error {
+	if err := c.exec(ctx, `DELETE FROM attachment WHERE digest=?`, row.ID.Bytes()); err != nil {
+		return err
+	}
+	if !row.held {
+		return nil
+	}
+	return s.dropContent(ctx, c, row.ID)
 }

@@ -117,7 +117,7 @@ func releasedText(r lashstore.CollectReport) []string {
 
 // auditNotes is what an audit finds in a store that is well.
 func auditNotes(r lashstore.CollectReport) []string {
-	return texts(quantity{r.Mark.SurplusEdges, "reference", "too many"}, quantity{r.Sweep.Unreferenced, "object", "newly condemned"},
+	return texts(quantity{r.Mark.AttachmentsExpired, "uncommitted attachment", "expired"}, quantity{r.Mark.SurplusEdges, "reference", "too many"}, quantity{r.Sweep.Unreferenced, "object", "newly condemned"},
 		quantity{r.Sweep.Unknown, "unknown object", ""}, quantity{r.Sweep.UnknownYoung, "unknown object", "within the grace period"},
 		quantity{r.Sweep.Foreign, "foreign key", "left alone"})
 }
