@@ -148,9 +148,27 @@ func (s *Store) adopt(ctx context.Context, h metadata.Holder, d lashstore.Digest
 	c = metadata.Content{Size: u.Size, Manifest: u.Manifest}
 	for _, r := range reserved {
 		c.Objects = append(c.Objects, r.Object)
-		found = found && r.Present // else the upload was collected between the two steps
+		there, err := s.inTier(ctx, r)
+		if err != nil {
+			return c, false, err
+		}
+		found = found && there // else the upload was collected between the two steps
 	}
 	return c, found, nil
+}
+
+// inTier reports whether a reserved object need not be stored. The bytes of an upload
+// are not at hand to store them again, so that the tier is asked where the catalog cannot
+// be trusted.
+func (s *Store) inTier(ctx context.Context, r metadata.Reservation) (bool, error) {
+	if !r.Doubtful {
+		return r.Present, nil
+	}
+	_, err := s.tier.StatObject(ctx, objectName(r.Object))
+	if errors.Is(err, lashstore.ErrBlobNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // joiner is [cas.Store.Join] or JoinWhole.

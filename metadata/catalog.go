@@ -76,12 +76,8 @@ func OpenCatalog(ctx context.Context, path string, opts CatalogOptions) (*Catalo
 		k.group = newGroup(db, nil)
 		return k, nil
 	}
-	if k.seq, err = openSequence(dir); err != nil {
+	if err := k.watchSequence(ctx, dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the catalog: %w", err), db.close())
-	}
-	k.group = newGroup(db, k)
-	if err := k.checkSequence(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open the catalog: %w", err), k.Close())
 	}
 	return k, nil
 }

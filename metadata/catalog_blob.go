@@ -45,6 +45,9 @@ type Reservation struct {
 	Object
 	// Present reports that the object is in the tier; otherwise it is to be uploaded.
 	Present bool
+	// Doubtful reports that it is called present by a catalog that is not trusted, since it
+	// was put back from a backup. Present is false then.
+	Doubtful bool
 }
 
 // holderID returns the row of a holder, making it if asked to.
@@ -94,6 +97,7 @@ func (k *Catalog) Reserve(ctx context.Context, h Holder, digests []lashstore.Dig
 			if err != nil {
 				return err
 			}
+			r.Doubtful = r.Present && stale
 			r.Present = r.Present && !stale // storing it again does no harm
 			out = append(out, r)
 		}

@@ -28,17 +28,30 @@ type sequence struct {
 // sequenceBytes is the size of the file: a number of 64 bits and its CRC-32.
 const sequenceBytes = 12
 
-func openSequence(dir string) (*sequence, error) {
+// sequenceReads is how often a file is read whose checksum is wrong.
+const sequenceReads = 10
+
+// openSequence opens the file, which it makes if it is missing.
+func openSequence(dir string) (s *sequence, missing bool, err error) {
 	path := filepath.Join(dir, sequenceFile)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // a file of the store
+	f, err := os.OpenFile(path, os.O_RDWR, 0o600) //nolint:gosec // a file of the store
+	if errors.Is(err, fs.ErrNotExist) {
+		missing = true
+		f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // a file of the store
+	}
 	if err != nil {
-		return nil, translate("open", path, err)
+		return nil, false, translate("open", path, err)
 	}
-	s := &sequence{file: f}
-	if s.seen, err = readSequence(f); err != nil {
-		return nil, errors.Join(translate("read", path, err), f.Close())
+	s = &sequence{file: f}
+	for range sequenceReads { // another process may be writing it right now
+		if s.seen, err = readSequence(f); err != nil {
+			return nil, false, errors.Join(translate("read", path, err), f.Close())
+		}
+		if s.seen >= 0 {
+			break
+		}
 	}
-	return s, nil
+	return s, missing, nil
 }
 
 // readSequence returns -1 for a file that says nothing that can be trusted.
@@ -91,27 +104,53 @@ func (k *Catalog) advance(ctx context.Context, c *conn) (number int64, err error
 	return number, err
 }
 
-// checkSequence stops collection if the catalog is behind what it was seen at. It
-// runs when the catalog is opened for writing, before the first transaction.
-func (k *Catalog) checkSequence(ctx context.Context) error {
-	var number int64
-	err := k.read(ctx, "read the sequence", func(ctx context.Context, c *conn) error {
+// number is how many transactions the catalog has had.
+func (k *Catalog) number(ctx context.Context) (number int64, err error) {
+	err = k.read(ctx, "read the sequence", func(ctx context.Context, c *conn) error {
 		found, err := c.one(ctx, `SELECT sequence FROM sequence`, nil, &number)
 		if err == nil && !found {
 			err = corrupt("", "sequence", "row", errMissing)
 		}
 		return err
 	})
-	switch {
-	case err != nil:
+	return number, err
+}
+
+// watchSequence opens the file beside a catalog that is to be written to, and stops
+// collection if the catalog is behind what it was seen at. Others may be at work on both:
+// whoever commits has made the file before, so that a catalog with transactions, looked
+// at first, has one; and the file is written after a transaction, so that the catalog,
+// looked at again afterwards, is not behind.
+func (k *Catalog) watchSequence(ctx context.Context, dir string) error {
+	before, err := k.number(ctx)
+	if err != nil {
 		return err
-	case k.seq.seen > number:
-		return k.distrust(ctx, fmt.Sprintf("the catalog is older (transaction %d) than it was last seen (%d): it was put back from a backup", number, k.seq.seen))
-	case k.seq.seen == 0 && number > 1: // after the first transaction a process may die before it writes the file
-		return k.distrust(ctx, "the file "+sequenceFile+" beside the catalog is missing: whether the catalog is the newest is not known")
+	}
+	var missing bool
+	if k.seq, missing, err = openSequence(dir); err != nil {
+		return err
+	}
+	now, err := k.number(ctx)
+	if err != nil {
+		return errors.Join(err, k.seq.close())
+	}
+	reason := ""
+	switch {
+	case missing && before > 0:
+		reason = "the file " + sequenceFile + " beside the catalog is missing: whether the catalog is the newest is not known"
 	case k.seq.seen < 0:
 		k.seq.seen = 0
-		return k.distrust(ctx, "the file "+sequenceFile+" beside the catalog is damaged: whether the catalog is the newest is not known")
+		reason = "the file " + sequenceFile + " beside the catalog is damaged: whether the catalog is the newest is not known"
+	case k.seq.seen > now:
+		reason = fmt.Sprintf("the catalog is older (transaction %d) than it was last seen (%d): it was put back from a backup", now, k.seq.seen)
+	}
+	k.group = newGroup(k.db, k)
+	if reason == "" {
+		return nil
+	}
+	if err := k.distrust(ctx, reason); err != nil {
+		k.group.close()
+		return errors.Join(err, k.seq.close())
 	}
 	return nil
 }

@@ -86,7 +86,7 @@ func TestStaleCatalogIsNotBelieved(t *testing.T) {
 	must(t, b.catalog.distrust(ctx, "a test"))
 	res, err := b.catalog.Reserve(ctx, h, digestsOf([]string{"a"}))
 	must(t, err)
-	same(t, "reservation", res[0], Reservation{Object: o})
+	same(t, "reservation", res[0], Reservation{Object: o, Doubtful: true})
 	must(t, b.catalog.UpdateCollection(ctx, func(s *CollectionState) error { s.Stale = false; return nil }))
 	res, err = b.catalog.Reserve(ctx, h, digestsOf([]string{"a"}))
 	must(t, err)
@@ -97,14 +97,16 @@ func TestStaleCatalogIsNotBelieved(t *testing.T) {
 func TestSequenceFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s, err := openSequence(dir)
+	s, missing, err := openSequence(dir)
 	must(t, err)
+	same(t, "missing", missing, true)
 	same(t, "new", s.seen, 0)
 	for _, n := range []int64{1, 255, 1 << 40, 1 << 62} {
 		must(t, s.note(n))
 		must(t, s.note(n-1)) // never back
-		again, err := openSequence(dir)
+		again, missing, err := openSequence(dir)
 		must(t, err)
+		same(t, "missing", missing, false)
 		same(t, "read back", again.seen, n)
 		must(t, again.close())
 	}
