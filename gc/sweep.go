@@ -3,6 +3,7 @@ package gc
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -201,10 +202,7 @@ func (s *shardRun) apply(ctx context.Context, f *sweepFindings) error {
 		}
 	}
 	for _, row := range f.wrongSize {
-		if err := s.want(ctx, row); err != nil {
-			return err
-		}
-		if err := s.damage(ctx, row, lashstore.FindingWrongSize); err != nil {
+		if err := s.wrongSize(ctx, row); err != nil {
 			return err
 		}
 	}
@@ -269,6 +267,32 @@ func (s *shardRun) missing(ctx context.Context, row metadata.SweptRow) error {
 		return nil
 	}
 	return s.damage(ctx, row, lashstore.FindingMissing)
+}
+
+// wrongSize looks into an object that has another size than its row says. Two writers
+// that store equal content at once may encode it differently, and whichever came last
+// need not be the one whose size was recorded last: then the row learns the size.
+func (s *shardRun) wrongSize(ctx context.Context, row metadata.SweptRow) error {
+	tier := s.collector.opts.Tier
+	_, err := tier.GetObject(ctx, objectName(row.Object))
+	switch {
+	case errors.Is(err, lashstore.ErrBlobNotFound):
+		return s.missing(ctx, row)
+	case errors.Is(err, lashstore.ErrCorruptBlob):
+		if err := s.want(ctx, row); err != nil {
+			return err
+		}
+		return s.damage(ctx, row, lashstore.FindingWrongSize)
+	case err != nil:
+		return refuse(err, "the tier cannot be read")
+	case s.opts.DryRun:
+		return nil
+	}
+	info, err := tier.StatObject(ctx, objectName(row.Object))
+	if err != nil {
+		return refuse(err, "the tier cannot be read")
+	}
+	return s.collector.opts.Catalog.Resize(ctx, metadata.Doomed{Object: row.Object, StoredBytes: info.SizeBytes})
 }
 
 // want makes whoever stores equal bytes next put them back.

@@ -307,7 +307,7 @@ func (c *collected) judge(r *lashstore.CollectReport) error {
 		}
 	}
 	if s := r.Sweep; s != nil && s.Missing+s.WrongSize+s.Foreign > 0 {
-		return errors.New("an audit found objects missing")
+		return fmt.Errorf("an audit found objects missing: %+v", *s)
 	}
 	switch {
 	case r.Outcome == lashstore.CollectFailed, len(r.Errors) > 0:

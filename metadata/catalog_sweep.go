@@ -111,6 +111,15 @@ func (k *Catalog) Learn(ctx context.Context, objects []Doomed) error {
 	})
 }
 
+// Resize records the stored size of an object that was found to be another, and whole.
+func (k *Catalog) Resize(ctx context.Context, o Doomed) error {
+	return k.changeRows(ctx, "correct a size", []Doomed{o}, func(r *blobRow, o Doomed) bool {
+		changed := r.stored != o.StoredBytes
+		r.stored = o.StoredBytes
+		return changed
+	})
+}
+
 // Want records that objects are not in the tier, or damaged there. They stay
 // referred to, and whoever stores equal bytes next puts them back under their names.
 func (k *Catalog) Want(ctx context.Context, objects []Doomed) error {
