@@ -33,11 +33,16 @@ func (k *Catalog) Strays(ctx context.Context, fn func(path string, deleted bool)
 		}
 		for _, f := range files {
 			rel := filepath.Join("sessions", folder.Name(), f.Name())
+			side := false
+			for _, suffix := range []string{"-wal", "-shm"} {
+				// What a process was reading when the database was removed may come after it.
+				rel, side = strings.TrimSuffix(rel, suffix), side || strings.HasSuffix(rel, suffix)
+			}
 			if filepath.Ext(rel) != ".db" {
 				continue
 			}
 			known, deleted, err := k.knowsFile(ctx, rel)
-			if err == nil && (!known || deleted) {
+			if err == nil && (!known && !side || deleted) {
 				err = fn(filepath.Join(dir, rel), deleted)
 			}
 			if err != nil {
