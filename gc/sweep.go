@@ -289,6 +289,9 @@ func (s *shardRun) wrongSize(ctx context.Context, row metadata.SweptRow) error {
 		return nil
 	}
 	info, err := tier.StatObject(ctx, objectName(row.Object))
+	if errors.Is(err, lashstore.ErrBlobNotFound) { // deleted meanwhile, or lost
+		return s.missing(ctx, row)
+	}
 	if err != nil {
 		return refuse(err, "the tier cannot be read")
 	}

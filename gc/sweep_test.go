@@ -292,3 +292,24 @@ func TestTierWithAnotherClock(t *testing.T) {
 		x.exact()
 	}
 }
+
+// Writers that store equal content at once may encode it differently, so that the size
+// on record is the other's: a whole object is no damage, and the row learns its size.
+func TestWholeObjectOfAnotherSize(t *testing.T) {
+	t.Parallel()
+	x := setup(t)
+	x.commit("s", "content")
+	row, _ := x.blob("content")
+	x.catalog(func(k *metadata.Catalog) {
+		must(t, k.Resize(t.Context(), metadata.Doomed{Object: row.Object, StoredBytes: row.StoredBytes + 1}))
+	})
+	dry := audit()
+	dry.DryRun = true
+	equal(t, "wrong sizes by a dry run", x.collect(dry).Sweep.WrongSize, 0)
+	wrong, _ := x.blob("content")
+	equal(t, "size after a dry run", wrong.StoredBytes, row.StoredBytes+1)
+	equal(t, "wrong sizes", x.collect(audit()).Sweep.WrongSize, 0)
+	learnt, _ := x.blob("content")
+	equal(t, "size", learnt.StoredBytes, row.StoredBytes)
+	equal(t, "present", learnt.Present, true)
+}

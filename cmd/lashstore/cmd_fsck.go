@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"github.com/lashstore/lashstore"
@@ -158,23 +157,6 @@ func (a *app) verifyProgress(tenant string) (report func(lashstore.VerifyProgres
 	if !a.showsProgress() {
 		return nil, func() {}
 	}
-	var bar *progressbar.ProgressBar
-	var phase lashstore.VerifyPhase
-	done = func() {
-		if bar != nil {
-			_ = bar.Finish() // a bar that fails is no reason to stop
-		}
-	}
-	return func(p lashstore.VerifyProgress) {
-		if p.Phase != phase {
-			done()
-			total := p.Total
-			if total <= 0 {
-				total = -1
-			}
-			phase = p.Phase
-			bar = a.bar(total, tenant+": "+string(phase), progressbar.OptionShowCount())
-		}
-		_ = bar.Set64(p.Done) // likewise
-	}, done
+	show, done := a.phaseBars(tenant)
+	return func(p lashstore.VerifyProgress) { show(string(p.Phase), p.Done, p.Total) }, done
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -188,25 +187,8 @@ func (a *app) collectProgress(tenant string) (report func(lashstore.CollectProgr
 	if !a.showsProgress() {
 		return nil, func() {}
 	}
-	var bar *progressbar.ProgressBar
-	var phase lashstore.CollectPhase
-	done = func() {
-		if bar != nil {
-			_ = bar.Finish() // a bar that fails is no reason to stop
-		}
-	}
-	return func(p lashstore.CollectProgress) {
-		if p.Phase != phase {
-			done()
-			total := p.Total
-			if total <= 0 {
-				total = -1
-			}
-			phase = p.Phase
-			bar = a.bar(total, tenant+": "+string(phase), progressbar.OptionShowCount())
-		}
-		_ = bar.Set64(p.Done) // likewise
-	}, done
+	show, done := a.phaseBars(tenant)
+	return func(p lashstore.CollectProgress) { show(string(p.Phase), p.Done, p.Total) }, done
 }
 
 // errUncollected: a collection left something undone.

@@ -37,6 +37,28 @@ func (a *app) bar(total int64, name string, options ...progressbar.Option) *prog
 	}, options...)...)
 }
 
+// phaseBars returns what shows a bar for each phase of something, and what ends the show.
+func (a *app) phaseBars(tenant string) (show func(phase string, at, total int64), done func()) {
+	var bar *progressbar.ProgressBar
+	current := ""
+	done = func() {
+		if bar != nil {
+			_ = bar.Finish()
+		}
+	}
+	return func(phase string, at, total int64) {
+		if phase != current || bar == nil {
+			done()
+			if total <= 0 {
+				total = unknownBytes
+			}
+			current = phase
+			bar = a.bar(total, tenant+": "+phase, progressbar.OptionShowCount())
+		}
+		_ = bar.Set64(at)
+	}, done
+}
+
 // watched returns a reader that shows how far it was read, and what ends the show.
 // Small content, and everything if nobody watches, is read as it is.
 func (a *app) watched(r io.Reader, total int64, name string) (io.Reader, func()) {
